@@ -1,0 +1,70 @@
+"""What every token dynamics offers: the ODE as the paper writes it, and the form that is integrated.
+
+`AbstractTokenDynamics` is the ODE dx/dt = f(x) of an S6 layer in the infinite-depth limit, theory
+section 2. It depends on the tokens alone (autonomous), and its vector field is the S6 scan.
+
+`AbstractLogDynamics` is the same ODE in logarithmic coordinates and in the *growth clock*
+
+    ds = rho(x) dt,
+
+where rho bounds the tokens' relative speeds: |dx_l/dt| <= rho |x_l|. In this clock the coordinates are
+smooth and move at a speed of at most one in every scenario: x ~ t^(-1/2), ln t and (T* - t)^(-1/3) are
+all nearly straight lines of ln|x| against s. Time is then a mere quadrature, t = int ds / rho, done in
+logarithms afterwards (`mamba_dynamics.dynamics.clocks`), so that neither t = 1e16 nor ln t = 1e5 nor
+T* - t = 1e-250 loses a digit. rho never vanishes where the tokens come to rest at a non-zero point:
+it bounds the speed, it does not follow it.
+"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float, PyTree
+
+State = PyTree[Array]
+
+
+class AbstractLogDynamics(eqx.Module):
+    """The token ODE in logarithmic coordinates and the growth clock."""
+
+    @abc.abstractmethod
+    def initial_state(self) -> State:
+        """The coordinates of the tokens this was built from."""
+
+    @abc.abstractmethod
+    def field(self, state: State) -> tuple[State, Float[Array, ""]]:
+        """(d state / ds, ln rho) at a state."""
+
+    @abc.abstractmethod
+    def log_tokens(self, state: State) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+        """(ln|x|, sign x), each of the tokens' own shape; ln 0 = -inf with sign 0."""
+
+    @abc.abstractmethod
+    def log_norms(self, state: State) -> Float[Array, " L"]:
+        """ln|x_l| (Euclidean norm) of every token; -inf for a token that is zero."""
+
+    @abc.abstractmethod
+    def speeds(self, state: State, velocity: State) -> Float[Array, " L"]:
+        """|dx_l/ds| / |x_l| of every token, at most one; 0 for a token that is zero."""
+
+    def __call__(self, s: Any, state: State, args: Any) -> State:
+        return self.field(state)[0]
+
+    def log_rate(self, state: State) -> Float[Array, ""]:
+        return self.field(state)[1]
+
+
+class AbstractTokenDynamics(eqx.Module):
+    """The ODE dx/dt = f(x) of one S6 layer: callable as `(t, x, args) -> dx/dt`."""
+
+    @abc.abstractmethod
+    def __call__(self, t: Any, x: Float[Array, "..."], args: Any) -> Float[Array, "..."]:
+        """The vector field at tokens x: the S6 scan, O(L D N)."""
+
+    @abc.abstractmethod
+    def hidden_attention(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The dense matrix P(x) with dx/dt = P x, for inspection."""
+
+    @abc.abstractmethod
+    def in_log_coordinates(self, x0: Float[Array, "..."]) -> AbstractLogDynamics:
+        """The same ODE from x0 in the form that `solve` integrates."""

@@ -1,0 +1,140 @@
+"""From the growth clock back to time: t = int ds / rho, in logarithms.
+
+Along a solved trajectory f(s) = -ln rho is smooth, so it is interpolated by Chebyshev polynomials on
+pieces of the solver's steps (split until the last coefficients are negligible), and each piece's
+exp(f) is integrated to rounding error from its polynomial alone. e^f may vary over a piece by a factor
+of e^(10^4) (slow divergence) or sum up to T* - t = 1e-250 (blow-up): sums are taken with logaddexp,
+forwards for ln t and backwards for ln(T* - t), and no digit is lost to cancellation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+#: Chebyshev nodes (both ends included) on each piece.
+NODES = 9
+#: A piece is split until ln rho is resolved to this, relative to its range over the piece (at least 1).
+RESOLUTION = 1e-12
+#: ... but at most this often.
+MAX_SPLITS = 8
+
+_ANGLES = 0.5 * (1 - np.cos(np.pi * np.arange(NODES) / (NODES - 1)))
+_TO_COEFFICIENTS = np.linalg.inv(chebyshev.chebvander(2 * _ANGLES - 1, NODES - 1))
+
+
+def _graded_rule(panels: int = 44, points: int = 10) -> tuple[FloatArray, FloatArray]:
+    """Quadrature on [0, 1] with panels halving towards both ends, where exp(f) has its mass."""
+    x, w = np.polynomial.legendre.leggauss(points)
+    edges = np.concatenate([[0.0], 0.5 ** np.arange(panels, 0, -1)])
+    left = edges[:-1, None] + np.diff(edges)[:, None] * (x + 1) / 2
+    weights = np.diff(edges)[:, None] * w / 2
+    return np.concatenate([left.ravel(), 1 - left.ravel()]), np.concatenate([weights.ravel()] * 2)
+
+
+_POINTS, _WEIGHTS = _graded_rule()
+
+
+@dataclass(frozen=True)
+class LogClock:
+    """ln(1/rho) as a piecewise polynomial of the clock s, and the time it amounts to.
+
+    `edges` (P + 1,) are the pieces' ends in s; `coefficients` (P, NODES) the Chebyshev coefficients
+    of -ln rho on each; `evaluations` how often rho was evaluated for it.
+    """
+
+    edges: FloatArray
+    coefficients: FloatArray
+    evaluations: int = 0
+
+    def extended(self, later: "LogClock") -> "LogClock":
+        return LogClock(
+            np.concatenate([self.edges, later.edges[1:]]),
+            np.concatenate([self.coefficients, later.coefficients]),
+            self.evaluations + later.evaluations,
+        )
+
+    def log_durations(self) -> FloatArray:
+        """ln of the time each piece takes, (P,)."""
+        return log_integral_exp(self.coefficients) + np.log(np.diff(self.edges))
+
+    def log_times(self) -> FloatArray:
+        """ln t at every edge, (P + 1,); -inf at the first."""
+        return np.concatenate([[-np.inf], np.logaddexp.accumulate(self.log_durations())])
+
+    def log_tail(self) -> float:
+        """ln of the time still to come after the last edge if rho goes on growing as it does there.
+
+        At a blow-up rho is exponential in s up to a relative error of T* - t, so this is ln(T* - t);
+        +inf where rho is not growing.
+        """
+        slope = chebyshev.chebval(1.0, chebyshev.chebder(self.coefficients[-1]))
+        rate = -2 * slope / (self.edges[-1] - self.edges[-2])
+        return float(self.coefficients[-1].sum() - np.log(rate)) if rate > 0 else np.inf
+
+    def log_remaining(self) -> FloatArray:
+        """ln(T* - t) at every edge, summed backwards from the tail, (P + 1,)."""
+        backwards = np.concatenate([[self.log_tail()], self.log_durations()[::-1]])
+        return np.logaddexp.accumulate(backwards)[::-1]
+
+    def at(self, s: FloatArray, edge_values: FloatArray, *, backwards: bool = False) -> FloatArray:
+        """ln t (or, backwards, ln(T* - t)) at clock readings s, given its values at the edges."""
+        piece = np.clip(np.searchsorted(self.edges, s, side="right") - 1, 0, len(self.coefficients) - 1)
+        width = self.edges[piece + 1] - self.edges[piece]
+        part = (s - self.edges[piece]) / width
+        lower, upper = (part, np.ones_like(part)) if backwards else (np.zeros_like(part), part)
+        with np.errstate(divide="ignore"):
+            inside = log_integral_exp(self.coefficients[piece], lower, upper) + np.log(width)
+        return np.logaddexp(edge_values[piece + 1] if backwards else edge_values[piece], inside)
+
+    def when(self, log_time: float) -> float:
+        """The clock reading s at which ln t reaches `log_time` (which must lie within the edges)."""
+        times = self.log_times()
+        piece = int(np.clip(np.searchsorted(times, log_time) - 1, 0, len(self.coefficients) - 1))
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            s = np.array([self.edges[piece] + middle * (self.edges[piece + 1] - self.edges[piece])])
+            early = self.at(s, times)[0] < log_time
+            low, high = (middle, high) if early else (low, middle)
+        return float(self.edges[piece] + high * (self.edges[piece + 1] - self.edges[piece]))
+
+
+def log_integral_exp(
+    coefficients: FloatArray, lower: FloatArray | float = 0.0, upper: FloatArray | float = 1.0
+) -> FloatArray:
+    """ln int_lower^upper exp(p(c)) dc for Chebyshev polynomials p on [0, 1], one per row; lower, upper in [0, 1]."""
+    lower, span = np.broadcast_arrays(lower, np.subtract(upper, lower))
+    where = np.atleast_1d(lower)[None] + np.atleast_1d(span)[None] * _POINTS[:, None]
+    values = chebyshev.chebval(2 * where - 1, coefficients.T[:, None, :], tensor=False)
+    largest = values.max(axis=0)
+    with np.errstate(divide="ignore"):
+        return largest + np.log(_WEIGHTS @ np.exp(values - largest)) + np.log(np.atleast_1d(span))
+
+
+def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray) -> LogClock:
+    """The clock along a trajectory whose ln rho can be evaluated at any s within `steps` (S + 1,)."""
+    low, high = steps[:-1], steps[1:]
+    done: list[tuple[FloatArray, FloatArray]] = []
+    evaluations = 0
+    for depth in range(MAX_SPLITS + 1):
+        points = low[:, None] + (high - low)[:, None] * _ANGLES
+        values = -log_rate(points.ravel()).reshape(points.shape)
+        evaluations += points.size
+        coefficients = values @ _TO_COEFFICIENTS.T
+        scale = np.maximum(np.ptp(values, axis=1), 1.0)
+        rough = np.abs(coefficients[:, -2:]).max(axis=1) > RESOLUTION * scale
+        if depth == MAX_SPLITS:
+            rough[:] = False
+        done.append((low[~rough], coefficients[~rough]))
+        if not rough.any():
+            break
+        middle = 0.5 * (low[rough] + high[rough])
+        low, high = np.concatenate([low[rough], middle]), np.concatenate([middle, high[rough]])
+    starts = np.concatenate([start for start, _ in done])
+    order = np.argsort(starts)
+    return LogClock(np.append(starts[order], steps[-1]), np.concatenate([c for _, c in done])[order], evaluations)

@@ -1,0 +1,69 @@
+"""The first token of a several-dimensional layer (theory section 4, points 1, 4, 5, 6 and 8).
+
+By causality it is autonomous, and it keeps every coordinate's sign:
+
+    dx_d/dt = q(x) Delta_d(x) x_d,      q(x) = C . B.
+
+Coordinates: y_d = ln|x_d|, so that a coordinate that decays like t^(-2.1) beside one that decays like
+t^(-1/2) keeps its relative precision for ever. Growth clock: rho = |C| |B| <Delta>, the mean of Delta_d
+weighted by x_d^2, which bounds the relative speed of |x|.
+"""
+
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .base import AbstractLogDynamics
+from .step_size import log_step_size
+
+if TYPE_CHECKING:
+    from .tokens import TokenDynamics
+
+
+class FirstTokenLogDynamics(AbstractLogDynamics):
+    """Token 1 alone in y_d = ln|x_d| and the growth clock; state (D,), zero coordinates held at 0."""
+
+    dynamics: "TokenDynamics"
+    sign: Float[np.ndarray, " D"]
+    y0: Float[np.ndarray, " D"]
+
+    @classmethod
+    def at(cls, dynamics: "TokenDynamics", x0: Float[np.ndarray, " D"]) -> "FirstTokenLogDynamics":
+        sign = np.sign(x0)
+        with np.errstate(divide="ignore"):
+            return cls(dynamics=dynamics, sign=sign, y0=np.where(sign == 0, 0.0, np.log(np.abs(x0))))
+
+    def initial_state(self):
+        return jnp.asarray(self.y0)
+
+    def _scaled_token(self, state: Float[Array, " D"]):
+        """(ln of the largest coordinate, x divided by it)."""
+        largest = jnp.max(jnp.where(self.sign == 0, -jnp.inf, state))
+        return largest, self.sign * jnp.exp(jnp.where(self.sign == 0, -jnp.inf, state - largest))
+
+    def field(self, state):
+        largest, v = self._scaled_token(state)
+        x = v * jnp.exp(largest)
+        log_delta = log_step_size(self.dynamics.raw_step_size(x[None])[0])
+        B, log_B = self.dynamics.B.scaled(largest[None], v[None])
+        C, log_C = self.dynamics.C.scaled(largest[None], v[None])
+        B, C = B[0], C[0]
+        log_scale = jnp.max(jnp.where(self.sign == 0, -jnp.inf, log_delta))
+        delta = jnp.exp(log_delta - log_scale)
+        weighted = jnp.sum(delta * v * v) / jnp.sum(v * v)
+        bound = jnp.linalg.norm(B) * jnp.linalg.norm(C) * weighted
+        velocity = jnp.where(self.sign == 0, 0.0, jnp.dot(C, B) * delta / bound)
+        return velocity, log_scale + log_B[0] + log_C[0] + jnp.log(bound)
+
+    def log_tokens(self, state):
+        return jnp.where(self.sign == 0, -jnp.inf, state)[None], jnp.broadcast_to(self.sign, (1, *state.shape))
+
+    def log_norms(self, state):
+        largest, v = self._scaled_token(state)
+        return (largest + jnp.log(jnp.linalg.norm(v)))[None]
+
+    def speeds(self, state, velocity):
+        _, v = self._scaled_token(state)
+        return (jnp.linalg.norm(v * velocity) / jnp.linalg.norm(v))[None]

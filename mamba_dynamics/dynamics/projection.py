@@ -1,0 +1,29 @@
+"""A token's linear read-out S x, with the RMS norm that some architectures put after it."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Projection(eqx.Module):
+    """x -> gain * S x, or gain * weight * u / sqrt(mean(u^2) + eps) with u = S x."""
+
+    matrix: Float[Array, "N D"]
+    gain: float = 1.0
+    eps: float | None = None
+    weight: Float[Array, " N"] | None = None
+
+    def __call__(self, x: Float[Array, "L D"]) -> Float[Array, "L N"]:
+        rows, log_scale = self.scaled(jnp.zeros(x.shape[0]), x)
+        return rows * jnp.exp(log_scale)[:, None]
+
+    def scaled(
+        self, log_amplitude: Float[Array, " L"], direction: Float[Array, "L D"]
+    ) -> tuple[Float[Array, "L N"], Float[Array, " L"]]:
+        """(w, c) such that the read-out of the tokens e^y v is e^c w, without ever forming e^y."""
+        rows = direction @ jnp.asarray(self.matrix).T
+        weighted = self.gain * (rows if self.weight is None else rows * self.weight)
+        if self.eps is None:
+            return weighted, log_amplitude
+        log_mean_square = 2 * log_amplitude + jnp.log(jnp.mean(rows**2, axis=1))
+        return weighted, log_amplitude - 0.5 * jnp.logaddexp(log_mean_square, jnp.log(self.eps))

@@ -1,0 +1,86 @@
+"""Tokens on a line, D = 1 (theory section 3).
+
+Symbols: mu_n = S_C[n] S_B[n] and decay rates a_n, n = 1..N; s = S_Delta; b = dt_bias;
+Delta_l = softplus(s x_l + b). With h_{l,n} = x_l^2 Delta_l + exp(-a_n Delta_l) h_{l-1,n},
+
+    dx_l/dt = x_l r_l,       r_l = sum_n mu_n h_{l,n}.
+
+Coordinates: y_l = ln|x_l|, signs being invariant. Growth clock: rho = sum_l sum_n |mu_n| h_{l,n},
+which for N = 1 is the sum of the tokens' logarithmic speeds. A zero token stays zero and
+contributes only its decay Delta(0) to the later ones.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._selective_scan import hidden_attention, selective_scan
+from .base import AbstractLogDynamics, AbstractTokenDynamics
+from .step_size import log_step_size, step_size
+
+
+class ScalarTokenDynamics(AbstractTokenDynamics):
+    """dx_l/dt = sum_{j<=l} P_lj x_j for tokens x of shape (L,)."""
+
+    mu: Float[Array, " N"]
+    s: Float[Array, ""]
+    a: Float[Array, " N"]
+    dt_bias: Float[Array, ""]
+
+    def _scan_inputs(self, x):
+        delta = step_size(self.s * x + self.dt_bias)[:, None]
+        # B = x and C = mu x, one column for each of the N states.
+        ones = jnp.ones((1, self.mu.shape[0]))
+        return delta, jnp.asarray(self.a)[None], x[:, None] * ones, x[:, None] * jnp.asarray(self.mu)[None]
+
+    def __call__(self, t: Any, x: Float[Array, " L"], args: Any) -> Float[Array, " L"]:
+        return selective_scan(x[:, None], *self._scan_inputs(x))[:, 0]
+
+    def hidden_attention(self, x: Float[Array, " L"]) -> Float[Array, "L L"]:
+        return hidden_attention(*self._scan_inputs(x))[0]
+
+    def in_log_coordinates(self, x0: Float[Array, " L"]) -> "ScalarLogDynamics":
+        sign = np.sign(x0)
+        with np.errstate(divide="ignore"):
+            y0 = np.where(sign == 0, 0.0, np.log(np.abs(x0)))
+        return ScalarLogDynamics(dynamics=self, sign=sign, y0=y0)
+
+
+class ScalarLogDynamics(AbstractLogDynamics):
+    """`ScalarTokenDynamics` in y_l = ln|x_l| and the growth clock; state (L,), zero tokens held at 0."""
+
+    dynamics: ScalarTokenDynamics
+    sign: Float[np.ndarray, " L"]
+    y0: Float[np.ndarray, " L"]
+
+    def initial_state(self):
+        return jnp.asarray(self.y0)
+
+    def field(self, state):
+        mu, a = jnp.asarray(self.dynamics.mu), jnp.asarray(self.dynamics.a)
+        z = self.dynamics.s * self.sign * jnp.exp(state) + self.dynamics.dt_bias
+        exponent = jnp.where(self.sign == 0, -jnp.inf, 2 * state + log_step_size(z))
+        # Common factor of all rates: without it every one of them underflows in slow divergence.
+        scale = jnp.max(exponent)
+
+        def step(h, token):
+            own, delta = token
+            h = own + jnp.exp(-a * delta) * h
+            return h, (mu @ h, jnp.abs(mu) @ h)
+
+        _, (rate, bound) = jax.lax.scan(step, jnp.zeros_like(a), (jnp.exp(exponent - scale), step_size(z)))
+        active = self.sign != 0
+        total = jnp.sum(jnp.where(active, bound, 0.0))
+        return jnp.where(active, rate / total, 0.0), scale + jnp.log(total)
+
+    def log_tokens(self, state):
+        return self.log_norms(state), jnp.broadcast_to(self.sign, state.shape)
+
+    def log_norms(self, state):
+        return jnp.where(self.sign == 0, -jnp.inf, state)
+
+    def speeds(self, state, velocity):
+        return jnp.abs(velocity)

@@ -1,0 +1,115 @@
+"""Tokens in several dimensions, D > 1 (theory section 4).
+
+    dx_ld/dt = sum_{j<=l} P_dlj(x) x_jd,
+    P_dlj    = Delta_d(x_j) sum_n (C_l)_n (B_j)_n exp(-a_dn sum_{k=j+1..l} Delta_d(x_k)),
+
+with B_l = S_B x_l, C_l = S_C x_l and Delta(x) = softplus(S_Delta x + b), S_Delta kept in factors. Norms
+on B, C and the low-rank part of Delta, where an architecture has them, are part of the field.
+
+Coordinates: each token as amplitude and direction, x_l = e^{y_l} v_l with |v_l| = 1, so that one token can
+run away while another vanishes and both keep their relative precision. Growth clock: by Cauchy-Schwarz
+|dx_l/dt| <= |C_l| |h_l|_F for the scan's state h_l (D, N), so rho = sum_l |C_l| |h_l|_F / |x_l|.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._selective_scan import hidden_attention, selective_scan
+from .base import AbstractLogDynamics, AbstractTokenDynamics
+from .first_token import FirstTokenLogDynamics
+from .projection import Projection
+from .step_size import log_step_size, step_size
+
+
+class TokenDynamics(AbstractTokenDynamics):
+    """dx_l/dt = sum_{j<=l} P_lj x_j for tokens x of shape (L, D)."""
+
+    B: Projection
+    C: Projection
+    dt_down: Projection
+    dt_up: Float[Array, "D R"] | None
+    dt_bias: Float[Array, " D"]
+    a: Float[Array, "D N"]
+
+    def raw_step_size(self, x: Float[Array, "L D"]) -> Float[Array, "L D"]:
+        """S_Delta x + b."""
+        low = self.dt_down(x)
+        return (low if self.dt_up is None else low @ jnp.asarray(self.dt_up).T) + self.dt_bias
+
+    def __call__(self, t: Any, x: Float[Array, "L D"], args: Any) -> Float[Array, "L D"]:
+        delta = step_size(self.raw_step_size(x))
+        return selective_scan(x, delta, jnp.asarray(self.a), self.B(x), self.C(x))
+
+    def hidden_attention(self, x: Float[Array, "L D"]) -> Float[Array, "D L L"]:
+        delta = step_size(self.raw_step_size(x))
+        return hidden_attention(delta, jnp.asarray(self.a), self.B(x), self.C(x))
+
+    def in_log_coordinates(self, x0: Float[Array, "L D"]) -> AbstractLogDynamics:
+        x0 = np.asarray(x0, float)
+        if x0.shape[0] == 1:
+            return FirstTokenLogDynamics.at(self, x0[0])
+        return TokenLogDynamics(dynamics=self, x0=x0)
+
+
+class TokenLogDynamics(AbstractLogDynamics):
+    """`TokenDynamics` in amplitudes and directions and the growth clock; state (y (L,), v (L, D))."""
+
+    dynamics: TokenDynamics
+    x0: Float[np.ndarray, "L D"]
+
+    def _active(self):
+        return np.any(self.x0 != 0, axis=1)
+
+    def initial_state(self):
+        # Scaled by the largest entry first: squares of 1e-200 or 1e200 would leave float64's range.
+        largest = np.max(np.abs(self.x0), axis=1)
+        safe = np.where(largest > 0, largest, 1.0)
+        direction = self.x0 / safe[:, None]
+        norm = np.linalg.norm(direction, axis=1)
+        norm = np.where(norm > 0, norm, 1.0)
+        return jnp.asarray(np.log(safe) + np.log(norm)), jnp.asarray(direction / norm[:, None])
+
+    def field(self, state):
+        y, v = state
+        active = self._active()
+        z = self.dynamics.raw_step_size(jnp.exp(y)[:, None] * v)
+        B, log_B = self.dynamics.B.scaled(y, v)
+        C, log_C = self.dynamics.C.scaled(y, v)
+        log_delta = log_step_size(z)
+        log_input = jnp.where(active, log_B + y + jnp.max(log_delta, axis=1), -jnp.inf)
+        # Common factor of everything that enters the scan: see ScalarLogDynamics.
+        scale = jnp.max(log_input)
+        entering = v * jnp.exp((log_B + y)[:, None] + log_delta - scale)
+        entering = jnp.where(active[:, None], entering, 0.0)
+        velocity, bound = _scan_with_bound(entering, step_size(z), jnp.asarray(self.dynamics.a), B, C)
+        relative = jnp.where(active, jnp.exp(log_C - y), 0.0)
+        velocity, total = relative[:, None] * velocity, relative @ bound
+        radial = jnp.sum(v * velocity, axis=1) / jnp.where(active, jnp.sum(v * v, axis=1), 1.0)
+        return (radial / total, (velocity - radial[:, None] * v) / total), scale + jnp.log(total)
+
+    def log_tokens(self, state):
+        y, v = state
+        return y[:, None] + jnp.log(jnp.abs(v)), jnp.sign(v)
+
+    def log_norms(self, state):
+        y, v = state
+        return jnp.where(self._active(), y + jnp.log(jnp.linalg.norm(v, axis=1)), -jnp.inf)
+
+    def speeds(self, state, velocity):
+        radial, turning = velocity
+        return jnp.sqrt(radial**2 + jnp.sum(turning**2, axis=1))
+
+
+def _scan_with_bound(entering, delta, a, B, C):
+    """The scan's output (L, D) and, per token, |C_l| |h_l|_F >= |output_l|."""
+
+    def step(h, token):
+        u, d, b, c = token
+        h = jnp.exp(-a * d[:, None]) * h + u[:, None] * b
+        return h, (h @ c, jnp.linalg.norm(c) * jnp.sqrt(jnp.sum(h * h)))
+
+    return jax.lax.scan(step, jnp.zeros_like(a), (entering, delta, B, C))[1]
