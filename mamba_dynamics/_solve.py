@@ -276,7 +276,7 @@ class _Run:
         self.parts.append(self._observed(solution.ys, accepted))
         self.state = jax.tree.map(lambda leaf: leaf[accepted - 1], solution.ys)
         self.s, self.dt = np.concatenate([self.s, s[1:]]), s[-1] - s[-2]
-        along = resolve(partial(self._log_rates, solution.interpolation), s)
+        along = resolve(partial(self._log_rates, solution.interpolation), s, self.settings.rtol)
         self.evaluations += along.evaluations
         self.clock = along if self.clock is None else self.clock.extended(along)
 

@@ -18,9 +18,7 @@ FloatArray = NDArray[np.float64]
 
 #: Chebyshev nodes (both ends included) on each piece.
 NODES = 9
-#: A piece is split until ln rho is resolved to this, relative to its range over the piece (at least 1).
-RESOLUTION = 1e-12
-#: ... but at most this often.
+#: A piece is split in two at most this often.
 MAX_SPLITS = 8
 
 _ANGLES = 0.5 * (1 - np.cos(np.pi * np.arange(NODES) / (NODES - 1)))
@@ -116,8 +114,12 @@ def log_integral_exp(
         return largest + np.log(_WEIGHTS @ np.exp(values - largest)) + np.log(np.atleast_1d(span))
 
 
-def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray) -> LogClock:
-    """The clock along a trajectory whose ln rho can be evaluated at any s within `steps` (S + 1,)."""
+def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray, tolerance: float) -> LogClock:
+    """The clock along a trajectory whose ln rho can be evaluated at any s within `steps` (S + 1,).
+
+    Pieces are split until the last two Chebyshev coefficients of ln rho are below `tolerance`, relative
+    to its range over the piece where that exceeds 1.
+    """
     low, high = steps[:-1], steps[1:]
     done: list[tuple[FloatArray, FloatArray]] = []
     evaluations = 0
@@ -127,7 +129,7 @@ def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray) -> 
         evaluations += points.size
         coefficients = values @ _TO_COEFFICIENTS.T
         scale = np.maximum(np.ptp(values, axis=1), 1.0)
-        rough = np.abs(coefficients[:, -2:]).max(axis=1) > RESOLUTION * scale
+        rough = np.abs(coefficients[:, -2:]).max(axis=1) > tolerance * scale
         if depth == MAX_SPLITS:
             rough[:] = False
         done.append((low[~rough], coefficients[~rough]))
