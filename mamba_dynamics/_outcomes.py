@@ -34,6 +34,19 @@ class Scenario(_Worded):
     UNDECIDED = "undecided", "The evidence does not decide."
 
 
+class TokenFate(_Worded):
+    """What one token does in a run."""
+
+    CONVERGENT = "convergent", "It tends to zero."
+    EQUILIBRIUM = "equilibrium", "It tends to a non-zero point."
+    SLOW_DIVERGENCE = "slow_divergence", "It grows without bound, at infinite time."
+    FAST_DIVERGENCE = "fast_divergence", "It becomes infinite at the blow-up time, like a power of T* - t."
+    SLOWER_AT_BLOW_UP = "slower_at_blow_up", "It still grows as T* is approached, slower than any power of T* - t."
+    BOUNDED_AT_BLOW_UP = "bounded_at_blow_up", "It has a finite limit at the blow-up time of another token."
+    ZERO = "zero", "It is zero and stays zero."
+    UNDECIDED = "undecided", "The run does not decide."
+
+
 class Outcome(_Worded):
     """How an integration ended."""
 

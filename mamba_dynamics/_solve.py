@@ -190,15 +190,31 @@ class _Observed(NamedTuple):
     speeds: FloatArray  # |dx_l/ds| / |x_l|
 
 
-@eqx.filter_jit
-def _observe(dynamics, states, count):
-    def one(state):
-        velocity, log_rate = dynamics.field(state)
-        log_norms, growth = jax.jvp(dynamics.log_norms, (state,), (velocity,))
-        growth = jnp.where(jnp.isfinite(log_norms), growth, 0.0)
-        return _Observed(*dynamics.log_tokens(state), log_norms, log_rate, growth, dynamics.speeds(state, velocity))
+def _observe(dynamics, state) -> _Observed:
+    velocity, log_rate = dynamics.field(state)
+    log_norms, growth = jax.jvp(dynamics.log_norms, (state,), (velocity,))
+    growth = jnp.where(jnp.isfinite(log_norms), growth, 0.0)
+    return _Observed(*dynamics.log_tokens(state), log_norms, log_rate, growth, dynamics.speeds(state, velocity))
 
-    return _for_each(one, states, count)
+
+@eqx.filter_jit
+def _observe_start(dynamics) -> _Observed:
+    return _observe(dynamics, dynamics.initial_state())
+
+
+@eqx.filter_jit
+def _observe_along(dynamics, interpolation, s, count) -> _Observed:
+    return _for_each(lambda one: _observe(dynamics, interpolation.evaluate(one)), s, count)
+
+
+def _in_blocks(function, s: FloatArray, block: int):
+    """`function(padded block, count)` over s, its array results joined: few shapes, so few compilations."""
+    parts = []
+    for start in range(0, len(s), block):
+        part = s[start : start + block]
+        result = function(jnp.asarray(np.pad(part, (0, block - len(part)), mode="edge")), len(part))
+        parts.append(jax.tree.map(lambda leaf, n=len(part): np.asarray(leaf)[:n], result))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 class _Run:
@@ -213,7 +229,7 @@ class _Run:
         self.outcome: Outcome | None = None
         self.why = ""
         self.blow_up: BlowUp | None = None
-        self.parts = [self._observed(jax.tree.map(lambda leaf: leaf[None], self.state), 1)]
+        self.parts = [jax.tree.map(lambda leaf: np.asarray(leaf)[None], _observe_start(dynamics))]
         self.stop_log_rate = float(self.parts[0].log_rate[0]) + settings.horizon.log_rate
 
     def go(self) -> "_Run":
@@ -228,20 +244,6 @@ class _Run:
 
     def _end(self, outcome: Outcome, why: str):
         self.outcome, self.why = outcome, why
-
-    def _observed(self, states, count: int) -> _Observed:
-        self.evaluations += count
-        return _Observed(*(np.asarray(part)[:count] for part in _observe(self.dynamics, states, count)))
-
-    def _log_rates(self, interpolation, s: FloatArray) -> FloatArray:
-        block = CHUNK * NODES
-        blocks = [s[i : i + block] for i in range(0, len(s), block)]
-        padded = [np.pad(part, (0, block - len(part)), mode="edge") for part in blocks]
-        rates = [
-            _log_rates(self.dynamics, interpolation, jnp.asarray(one), len(part))
-            for one, part in zip(padded, blocks, strict=True)
-        ]
-        return np.concatenate([np.asarray(one)[: len(part)] for one, part in zip(rates, blocks, strict=True)])
 
     def _advance(self):
         """Integrate one chunk, extend the clock along it, and judge the run."""
@@ -272,13 +274,19 @@ class _Run:
         return min(-goal, now) - _SLACK, self.stop_log_rate
 
     def _append(self, solution, accepted: int):
-        s = np.concatenate([self.s[-1:], np.asarray(solution.ts)[:accepted]])
-        self.parts.append(self._observed(solution.ys, accepted))
-        self.state = jax.tree.map(lambda leaf: leaf[accepted - 1], solution.ys)
-        self.s, self.dt = np.concatenate([self.s, s[1:]]), s[-1] - s[-2]
-        along = resolve(partial(self._log_rates, solution.interpolation), s, self.settings.rtol)
-        self.evaluations += along.evaluations
+        steps = np.concatenate([[self.s[-1]], np.asarray(solution.ts)[:accepted]])
+        log_rates = partial(_log_rates, self.dynamics, solution.interpolation)
+        along = resolve(lambda s: _in_blocks(log_rates, s, CHUNK * NODES), steps, self.settings.rtol)
         self.clock = along if self.clock is None else self.clock.extended(along)
+        self._observe(solution.interpolation, along.edges[1:])
+        self.evaluations += along.evaluations
+        self.state = jax.tree.map(lambda leaf: leaf[accepted - 1], solution.ys)
+        self.dt = steps[-1] - steps[-2]
+
+    def _observe(self, interpolation, s: FloatArray):
+        self.parts.append(_in_blocks(partial(_observe_along, self.dynamics, interpolation), s, CHUNK))
+        self.s = np.concatenate([self.s, s])
+        self.evaluations += len(s)
 
     def _judge(self, solution):
         horizon, now, clock = self.settings.horizon, self.parts[-1], self.clock
@@ -321,12 +329,10 @@ class _Run:
         until = self.settings.log_until
         log_t = until + np.log(-np.expm1(-until)) if until > 0 else -np.inf
         s_end = self.clock.when(log_t) if until > 0 else 0.0
-        state = solution.interpolation.evaluate(jnp.asarray(s_end))
-        last = self._observed(jax.tree.map(lambda leaf: leaf[None], state), 1)
         whole = _Observed(*(np.concatenate(part) for part in zip(*self.parts, strict=True)))
         keep = self.s < s_end
-        self.parts = [_Observed(*(part[keep] for part in whole)), last]
-        self.s = np.append(self.s[keep], s_end)
+        self.parts, self.s = [_Observed(*(part[keep] for part in whole))], self.s[keep]
+        self._observe(solution.interpolation, np.array([s_end]))
         self._end(Outcome.REACHED_UNTIL, f"the requested time was reached at ln(1 + t) = {until:.6g}")
 
     def estimate_error(self):

@@ -25,12 +25,13 @@ class BlowUp:
 
 @dataclass(frozen=True, eq=False)
 class TokenTrajectory:
-    """Tokens at the solver's S accepted steps (the start included).
+    """Tokens along a run, at S points: the start, the solver's steps and what lies between them where time bends.
 
     `log_abs`, `sign`: ln|x| (-inf where x = 0) and sign x, shape (S, L) for D = 1 and (S, L, D) above.
     `log_norms`: ln|x_l|, shape (S, L). `log_t`: ln t, shape (S,), -inf at the start. `log_remaining`:
     ln(T* - t), shape (S,), where the run ended in a blow-up, else None. `s`, `log_rate`: the growth
-    clock and ln rho at the steps; `growth`: d ln|x_l| / ds, shape (S, L). `rhs_evaluations` counts every evaluation of the vector field or of rho.
+    clock and ln rho; `growth`: d ln|x_l| / ds, shape (S, L). `steps` counts the solver's steps, rejected ones
+    included; `rhs_evaluations` every evaluation of the vector field or of rho, whatever it was for.
     """
 
     log_t: FloatArray

@@ -1,0 +1,192 @@
+"""`classify`: theory and simulation side by side, on one layer and its initial tokens.
+
+This is the only place where they meet. Theory names a scenario and each token's law from weights and
+signs; the simulation says how the run ended and what slopes its tokens show; the verdict compares.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import theorems
+from ._fates import token_fates
+from ._layer import S6Layer
+from ._outcomes import Outcome, Scenario, TokenFate, Truth
+from ._rates import Estimate, agrees, limiting_slope, limiting_value
+from ._solve import Horizon, solve
+from ._trajectory import FloatArray, TokenTrajectory
+from .dynamics import token_dynamics
+from .theorems import GrowthLaw, LawName, Prediction, ScalarSystem
+
+_SCENARIO_OF = {
+    Outcome.CONVERGED_TO_ZERO: Scenario.CONVERGENT,
+    Outcome.CONVERGED_TO_EQUILIBRIUM: Scenario.EQUILIBRIUM,
+    Outcome.DIVERGES_SLOWLY: Scenario.SLOW_DIVERGENCE,
+    Outcome.BLEW_UP: Scenario.FAST_DIVERGENCE,
+}
+_DIVERGING = (Scenario.SLOW_DIVERGENCE, Scenario.FAST_DIVERGENCE)
+
+
+@dataclass(frozen=True)
+class TokenVerdict:
+    """One token (0-based `index`): its fate in the run, its predicted law, and the law measured."""
+
+    index: int
+    fate: TokenFate
+    law: GrowthLaw | None = None
+    exponent: Estimate | None = None
+    constant: Estimate | None = None
+    agreement: Truth = Truth.UNDECIDED
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Theory's prediction, the simulation, and whether they agree.
+
+    `simulated` is the scenario that the run shows by itself; `agreement` holds only if scenarios agree and
+    every law theory predicts was confirmed within a narrow interval.
+    """
+
+    prediction: Prediction
+    simulated: Scenario
+    trajectory: TokenTrajectory
+    tokens: tuple[TokenVerdict, ...]
+    agreement: Truth
+
+
+def classify(
+    layer: S6Layer,
+    x0,
+    *,
+    group: int | None = None,
+    until: float | None = None,
+    log_until: float | None = None,
+    rtol: float = 1e-12,
+    atol: float = 1e-12,
+    max_steps: int = 4096,
+    horizon: Horizon | None = None,
+) -> Verdict:
+    """Predict, integrate and compare: what the tokens x0 do under one S6 layer.
+
+    Args:
+        layer: the layer; `group` chooses one of its heads or scan directions where it has several.
+        x0: initial tokens, (L,) or (L, 1) for D = 1, (L, D) above.
+        until, log_until, rtol, atol, max_steps, horizon: as in `solve`. A run cut short by an end time
+            cannot refute an asymptotic law: its verdict is `holds` or `undecided`.
+
+    Raises:
+        LayerShapeError, HypothesisError: the tokens do not fit, or the layer has no closed S6-only ODE.
+    """
+    x0 = np.asarray(x0, float)
+    system = scalar_system(layer, x0) if layer.channels == 1 else None
+    if system is not None:
+        x0 = system.x0
+    trajectory = solve(
+        token_dynamics(layer, group=group),
+        x0,
+        until=until,
+        log_until=log_until,
+        rtol=rtol,
+        atol=atol,
+        max_steps=max_steps,
+        horizon=horizon,
+        throw=False,
+    )
+    prediction = theorems.predict_scenario(system) if system else theorems.predict_from_form(layer, group or 0)
+    simulated = simulated_scenario(trajectory)
+    fates = token_fates(trajectory)
+    if system is None:
+        tokens = tuple(TokenVerdict(index, fate) for index, fate in enumerate(fates))
+    else:
+        tokens = _judge_laws(system, prediction, trajectory, fates)
+    return Verdict(prediction, simulated, trajectory, tokens, _agreement(prediction, simulated, trajectory, tokens))
+
+
+def scalar_system(layer: S6Layer, x0: FloatArray) -> ScalarSystem:
+    """What section 3 of the theory needs of a layer with D = 1 and tokens of shape (L,) or (L, 1)."""
+    if x0.ndim == 2 and x0.shape[1] == 1:
+        x0 = x0[:, 0]
+    mu = layer.gain * layer.S_C[0, :, 0] * layer.S_B[0, :, 0]
+    rates = np.broadcast_to(layer.a[0, 0], mu.shape)
+    return ScalarSystem(mu, rates, float(layer.S_Delta()[0, 0]), float(layer.dt_bias[0, 0]), x0)
+
+
+def simulated_scenario(trajectory: TokenTrajectory) -> Scenario:
+    """The scenario a run shows by itself."""
+    nothing_moved = len(trajectory) == 1 and trajectory.outcome in (
+        Outcome.CONVERGED_TO_ZERO,
+        Outcome.CONVERGED_TO_EQUILIBRIUM,
+    )
+    if nothing_moved:
+        return Scenario.CONSTANT
+    return _SCENARIO_OF.get(trajectory.outcome, Scenario.UNDECIDED)
+
+
+def _judge_laws(system, prediction, trajectory, fates) -> tuple[TokenVerdict, ...]:
+    first = trajectory.blow_up.token if trajectory.blow_up else None
+    laws = theorems.predict_laws(system, prediction.scenario, first)
+    return tuple(
+        _judge_law(system, trajectory, index, fate, law)
+        for index, (fate, law) in enumerate(zip(fates, laws, strict=True))
+    )
+
+
+def _judge_law(system: ScalarSystem, run: TokenTrajectory, index: int, fate: TokenFate, law: GrowthLaw | None):
+    if law is None:
+        return TokenVerdict(index, fate)
+    if law.name in (LawName.ZERO, LawName.CONSTANT):
+        still = np.all(run.x[:, index] == system.x0[index])
+        return TokenVerdict(index, fate, law, agreement=Truth.HOLDS if still else Truth.FAILS)
+    exponent, constant = _measure(system, run, index, law)
+    found = [agrees(exponent, law.exponent)]
+    if law.constant is not None:
+        found.append(agrees(constant, law.constant))
+    agreement = _all_of(found)
+    if agreement is Truth.FAILS and run.outcome is Outcome.REACHED_UNTIL:
+        agreement = Truth.UNDECIDED
+    return TokenVerdict(index, fate, law, exponent, constant, agreement)
+
+
+def _measure(system: ScalarSystem, run: TokenTrajectory, index: int, law: GrowthLaw):
+    """(slope, constant) of a token in the variables its law names; see `GrowthLaw`."""
+    log_x, log_t = run.log_abs[:, index], run.log_t
+    if law.name is LawName.POWER_OF_TIME:
+        kappa = np.exp(np.log(2 * abs(system.mu_bar) * system.delta_0) + log_t + 2 * log_x)
+        return limiting_slope(log_x, log_t, log_t), limiting_value(kappa, log_t)
+    if law.name is LawName.LOGARITHM_OF_TIME:
+        late = log_t > 1
+        log_z, scale = log_x[late] + np.log(abs(system.s)), theorems.slow_divergence.expansion(system, log_t[late])
+        clock = np.log(log_t[late] + 3 * np.log(log_t[late]))
+        return limiting_slope(log_z, clock, log_t[late]), limiting_value(np.exp(log_z) / scale, log_t[late])
+    if run.log_remaining is None:
+        return None, None
+    depth = -run.log_remaining
+    if law.name is LawName.BOUNDED:
+        return limiting_slope(log_x, depth, depth), None
+    if law.name is LawName.POWER_OF_REMAINING_TIME:
+        normalised = theorems.fast_divergence.normalised(system, log_x, run.log_remaining)
+        return limiting_slope(log_x, -depth, depth), limiting_value(normalised, depth)
+    partner = run.log_abs[:, law.partner]
+    if law.name is LawName.ITERATED_LOGARITHM:
+        log_x = theorems.fast_divergence.slow_variable(system, log_x)
+    return limiting_slope(log_x, partner, depth), None
+
+
+def _all_of(found: list[Truth]) -> Truth:
+    if Truth.FAILS in found:
+        return Truth.FAILS
+    return Truth.HOLDS if found and all(one is Truth.HOLDS for one in found) else Truth.UNDECIDED
+
+
+def _agreement(prediction, simulated, trajectory, tokens) -> Truth:
+    laws = _all_of([token.agreement for token in tokens if token.law is not None])
+    if prediction.scenario is Scenario.UNDECIDED:
+        return Truth.UNDECIDED
+    if trajectory.outcome is Outcome.REACHED_UNTIL:
+        return laws
+    if simulated is Scenario.UNDECIDED:
+        return Truth.UNDECIDED
+    same = simulated is prediction.scenario or (prediction.scenario is Scenario.DIVERGENT and simulated in _DIVERGING)
+    if not same:
+        return Truth.FAILS
+    return laws if any(token.law is not None for token in tokens) else Truth.HOLDS

@@ -1,0 +1,49 @@
+"""Convergent tokens, mu < 0 (theory 3.2 and 3.6): x_l = O(t^-1/2) (paper), with sharp constants.
+
+    2 |mu| delta_0 t x_l(t)^2 -> kappa_l,    kappa_l = max(0, 1 - K_l),   K_l = sum_{j<l} kappa_j phi(delta_0 (l - j)),
+
+phi(tau) = sum_n mu_n e^{-a_n tau} / mu, kappa_j = 0 for a zero token. Where K_l > 1 the token decays faster,
+like t^(-K_l / 2).
+"""
+
+import numpy as np
+
+from .base import FloatArray, GrowthLaw, LawName, ScalarSystem
+
+
+def decay_kernel(system: ScalarSystem, tau: FloatArray) -> FloatArray:
+    """phi(tau): what the hidden attention keeps of a token after an elapsed step size tau; phi(0) = 1."""
+    rates = np.exp(-np.multiply.outer(np.asarray(tau, float), system.a))
+    return rates @ system.mu / system.mu_bar
+
+
+def kappa(system: ScalarSystem) -> tuple[FloatArray, FloatArray]:
+    """(kappa, K), each (L,): the limits of 2 |mu| delta_0 t x_l^2 and the sums they come from."""
+    length = len(system.x0)
+    phi = decay_kernel(system, system.delta_0 * np.arange(length))
+    limits, sums = np.zeros(length), np.zeros(length)
+    for l in range(length):
+        sums[l] = limits[:l] @ phi[l:0:-1]
+        limits[l] = max(0.0, 1.0 - sums[l]) if system.x0[l] != 0 else 0.0
+    return limits, sums
+
+
+def laws(system: ScalarSystem) -> list[GrowthLaw]:
+    """The law of every token of a convergent system."""
+    return [_law(active, limit, total) for active, limit, total in zip(system.active, *kappa(system), strict=True)]
+
+
+def _law(active: bool, limit: float, total: float) -> GrowthLaw:
+    if not active:
+        return GrowthLaw(LawName.ZERO, constant=0.0)
+    if total == 1.0:
+        # On the boundary the leading orders cancel and a logarithm decides: no exponent is claimed.
+        return GrowthLaw(LawName.POWER_OF_TIME)
+    return GrowthLaw(LawName.POWER_OF_TIME, exponent=-0.5 * max(1.0, total), constant=limit if limit > 0 else None)
+
+
+def bound(system: ScalarSystem, token: int, t: FloatArray) -> FloatArray:
+    """x_l(t)^2 <= this at every t >= 0, for N = 1: x_0^2 / (1 + 2 |mu| m x_0^2 t), m = min(Delta(0), Delta(x_0))."""
+    x0 = system.x0[token]
+    slowest = min(system.delta_0, float(np.logaddexp(0.0, system.s * x0 + system.b)))
+    return x0**2 / (1 + 2 * abs(system.mu_bar) * slowest * x0**2 * np.asarray(t, float))
