@@ -6,7 +6,7 @@ The value of a member is its name in JSON; `.sentence` is what a person reads.
 import enum
 
 
-class _Worded(str, enum.Enum):
+class _Worded(enum.StrEnum):
     """A string enumeration whose members carry a sentence."""
 
     sentence: str
@@ -16,9 +16,6 @@ class _Worded(str, enum.Enum):
         member._value_ = value
         member.sentence = sentence
         return member
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Scenario(_Worded):

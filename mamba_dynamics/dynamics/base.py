@@ -19,9 +19,13 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 State = PyTree[Array]
+
+#: Weights are kept as numpy arrays, so that they take on the precision of the computation they enter.
+AnyArray = Array | np.ndarray
 
 
 class AbstractLogDynamics(eqx.Module):
@@ -57,6 +61,11 @@ class AbstractLogDynamics(eqx.Module):
 class AbstractTokenDynamics(eqx.Module):
     """The ODE dx/dt = f(x) of one S6 layer: callable as `(t, x, args) -> dx/dt`."""
 
+    @property
+    @abc.abstractmethod
+    def channels(self) -> int:
+        """D."""
+
     @abc.abstractmethod
     def __call__(self, t: Any, x: Float[Array, "..."], args: Any) -> Float[Array, "..."]:
         """The vector field at tokens x: the S6 scan, O(L D N)."""
@@ -66,5 +75,5 @@ class AbstractTokenDynamics(eqx.Module):
         """The dense matrix P(x) with dx/dt = P x, for inspection."""
 
     @abc.abstractmethod
-    def in_log_coordinates(self, x0: Float[Array, "..."]) -> AbstractLogDynamics:
+    def in_log_coordinates(self, x0: Float[np.ndarray, "..."]) -> AbstractLogDynamics:
         """The same ODE from x0 in the form that `solve` integrates."""

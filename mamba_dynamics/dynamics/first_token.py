@@ -41,7 +41,7 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
     def _scaled_token(self, state: Float[Array, " D"]):
         """(ln of the largest coordinate, x divided by it)."""
         largest = jnp.max(jnp.where(self.sign == 0, -jnp.inf, state))
-        return largest, self.sign * jnp.exp(jnp.where(self.sign == 0, -jnp.inf, state - largest))
+        return largest, jnp.asarray(self.sign) * jnp.exp(jnp.where(self.sign == 0, -jnp.inf, state - largest))
 
     def field(self, state):
         largest, v = self._scaled_token(state)

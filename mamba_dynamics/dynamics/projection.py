@@ -4,14 +4,16 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .base import AnyArray
+
 
 class Projection(eqx.Module):
     """x -> gain * S x, or gain * weight * u / sqrt(mean(u^2) + eps) with u = S x."""
 
-    matrix: Float[Array, "N D"]
+    matrix: Float[AnyArray, "N D"]
     gain: float = 1.0
     eps: float | None = None
-    weight: Float[Array, " N"] | None = None
+    weight: Float[AnyArray, " N"] | None = None
 
     def __call__(self, x: Float[Array, "L D"]) -> Float[Array, "L N"]:
         rows, log_scale = self.scaled(jnp.zeros(x.shape[0]), x)

@@ -18,17 +18,21 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._selective_scan import hidden_attention, selective_scan
-from .base import AbstractLogDynamics, AbstractTokenDynamics
+from .base import AbstractLogDynamics, AbstractTokenDynamics, AnyArray
 from .step_size import log_step_size, step_size
 
 
 class ScalarTokenDynamics(AbstractTokenDynamics):
     """dx_l/dt = sum_{j<=l} P_lj x_j for tokens x of shape (L,)."""
 
-    mu: Float[Array, " N"]
-    s: Float[Array, ""]
-    a: Float[Array, " N"]
-    dt_bias: Float[Array, ""]
+    mu: Float[AnyArray, " N"]
+    s: Float[AnyArray, ""]
+    a: Float[AnyArray, " N"]
+    dt_bias: Float[AnyArray, ""]
+
+    @property
+    def channels(self) -> int:
+        return 1
 
     def _scan_inputs(self, x):
         delta = step_size(self.s * x + self.dt_bias)[:, None]
@@ -42,7 +46,7 @@ class ScalarTokenDynamics(AbstractTokenDynamics):
     def hidden_attention(self, x: Float[Array, " L"]) -> Float[Array, "L L"]:
         return hidden_attention(*self._scan_inputs(x))[0]
 
-    def in_log_coordinates(self, x0: Float[Array, " L"]) -> "ScalarLogDynamics":
+    def in_log_coordinates(self, x0: Float[np.ndarray, " L"]) -> "ScalarLogDynamics":
         sign = np.sign(x0)
         with np.errstate(divide="ignore"):
             y0 = np.where(sign == 0, 0.0, np.log(np.abs(x0)))

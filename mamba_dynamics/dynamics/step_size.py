@@ -7,16 +7,18 @@ dynamics carry ln Delta instead.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .base import AnyArray
+
 # Below this, softplus(z) = e^z (1 - e^z / 2 + ...) and the first correction is under 1e-13 of z.
 _TAIL = -30.0
 
 
-def step_size(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def step_size(z: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """softplus(z) = ln(1 + e^z)."""
     return jnp.logaddexp(z, 0.0)
 
 
-def log_step_size(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def log_step_size(z: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """ln softplus(z), exact to rounding for every finite z (tends to z as z tends to minus infinity)."""
     tail = jnp.minimum(z, _TAIL)
     bulk = jnp.maximum(z, _TAIL)

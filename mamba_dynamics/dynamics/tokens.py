@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._selective_scan import hidden_attention, selective_scan
-from .base import AbstractLogDynamics, AbstractTokenDynamics
+from .base import AbstractLogDynamics, AbstractTokenDynamics, AnyArray
 from .first_token import FirstTokenLogDynamics
 from .projection import Projection
 from .step_size import log_step_size, step_size
@@ -31,9 +31,13 @@ class TokenDynamics(AbstractTokenDynamics):
     B: Projection
     C: Projection
     dt_down: Projection
-    dt_up: Float[Array, "D R"] | None
-    dt_bias: Float[Array, " D"]
-    a: Float[Array, "D N"]
+    dt_up: Float[AnyArray, "D R"] | None
+    dt_bias: Float[AnyArray, " D"]
+    a: Float[AnyArray, "D N"]
+
+    @property
+    def channels(self) -> int:
+        return self.B.matrix.shape[1]
 
     def raw_step_size(self, x: Float[Array, "L D"]) -> Float[Array, "L D"]:
         """S_Delta x + b."""
@@ -48,8 +52,7 @@ class TokenDynamics(AbstractTokenDynamics):
         delta = step_size(self.raw_step_size(x))
         return hidden_attention(delta, jnp.asarray(self.a), self.B(x), self.C(x))
 
-    def in_log_coordinates(self, x0: Float[Array, "L D"]) -> AbstractLogDynamics:
-        x0 = np.asarray(x0, float)
+    def in_log_coordinates(self, x0: Float[np.ndarray, "L D"]) -> AbstractLogDynamics:
         if x0.shape[0] == 1:
             return FirstTokenLogDynamics.at(self, x0[0])
         return TokenLogDynamics(dynamics=self, x0=x0)

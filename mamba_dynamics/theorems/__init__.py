@@ -1,7 +1,7 @@
 """What theory predicts, from weights and initial tokens alone: scenarios and growth laws."""
 
-from . import convergent, fast_divergence, slow_divergence
 from .._outcomes import Scenario
+from . import convergent, fast_divergence, slow_divergence
 from .base import PAPER as PAPER
 from .base import GrowthLaw as GrowthLaw
 from .base import LawName as LawName

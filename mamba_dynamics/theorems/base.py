@@ -71,7 +71,7 @@ class ScalarSystem:
         return bool(np.all(self.mu >= 0) or np.all(self.mu <= 0))
 
 
-class LawName(str, enum.Enum):
+class LawName(enum.StrEnum):
     """The kinds of growth a token can show; see `GrowthLaw`."""
 
     ZERO = "zero"

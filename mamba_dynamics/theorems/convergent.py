@@ -20,11 +20,11 @@ def decay_kernel(system: ScalarSystem, tau: FloatArray) -> FloatArray:
 def kappa(system: ScalarSystem) -> tuple[FloatArray, FloatArray]:
     """(kappa, K), each (L,): the limits of 2 |mu| delta_0 t x_l^2 and the sums they come from."""
     length = len(system.x0)
-    phi = decay_kernel(system, system.delta_0 * np.arange(length))
+    phi = decay_kernel(system, np.array([system.delta_0 * gap for gap in range(length)]))
     limits, sums = np.zeros(length), np.zeros(length)
-    for l in range(length):
-        sums[l] = limits[:l] @ phi[l:0:-1]
-        limits[l] = max(0.0, 1.0 - sums[l]) if system.x0[l] != 0 else 0.0
+    for token in range(length):
+        sums[token] = limits[:token] @ phi[token:0:-1]
+        limits[token] = max(0.0, 1.0 - sums[token]) if system.x0[token] != 0 else 0.0
     return limits, sums
 
 

@@ -16,6 +16,8 @@ Theory needs to be told l*; everything else follows from signs. The hierarchy is
 rate a (N = 1); with several, only tokens up to l* are predicted.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from .base import FloatArray, GrowthLaw, LawName, ScalarSystem
@@ -25,22 +27,22 @@ def laws(system: ScalarSystem, first_token: int) -> list[GrowthLaw | None]:
     """The law of every token, given l* (0-based); None where theory makes no claim."""
     found: list[GrowthLaw | None] = []
     leader = first_token
-    for l in range(len(system.x0)):
-        if not system.active[l]:
+    for token in range(len(system.x0)):
+        if not system.active[token]:
             found.append(GrowthLaw(LawName.ZERO, constant=0.0))
-        elif l < first_token:
+        elif token < first_token:
             found.append(GrowthLaw(LawName.BOUNDED, exponent=0.0))
-        elif l == first_token:
+        elif token == first_token:
             found.append(GrowthLaw(LawName.POWER_OF_REMAINING_TIME, exponent=power(system), constant=1.0))
         elif system.s == 0 or len(system.mu) > 1:
             found.append(None)
         else:
-            zeros = int(np.sum(~system.active[leader:l]))
+            zeros = int(np.sum(~system.active[leader:token]))
             passed_on = float(np.exp(-system.a[0] * system.delta_0 * zeros))
-            follows = system.drive[l] < 0
+            follows = system.drive[token] < 0
             name = LawName.FOLLOWS if follows else LawName.ITERATED_LOGARITHM
             found.append(GrowthLaw(name, exponent=passed_on, partner=leader))
-            leader = leader if follows else l
+            leader = leader if follows else token
     return found
 
 
@@ -62,9 +64,7 @@ def slow_variable(system: ScalarSystem, log_abs: FloatArray) -> FloatArray:
     Gauss-Legendre between successive values, each split so that the integrand varies little.
     """
     nodes, weights = np.polynomial.legendre.leggauss(12)
-    edges = np.concatenate(
-        [np.linspace(p, q, 9)[:-1] for p, q in zip(log_abs[:-1], log_abs[1:], strict=True)] + [log_abs[-1:]]
-    )
+    edges = np.concatenate([np.linspace(p, q, 9)[:-1] for p, q in pairwise(log_abs)] + [log_abs[-1:]])
     half = np.diff(edges)[:, None] / 2
     y = edges[:-1, None] + half * (nodes + 1)
     growth = np.exp(system.a[0] * np.logaddexp(0.0, abs(system.s) * np.exp(y) + system.b))

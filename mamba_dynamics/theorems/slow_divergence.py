@@ -16,11 +16,13 @@ from .base import FloatArray, GrowthLaw, LawName, ScalarSystem
 def laws(system: ScalarSystem) -> list[GrowthLaw]:
     """The law of every token of a slowly diverging system; the first active token's constant is 1."""
     first = int(np.flatnonzero(system.active)[0])
+    claim = [
+        GrowthLaw(LawName.LOGARITHM_OF_TIME, exponent=1.0, constant=1.0 if token == first else None)
+        for token in range(len(system.x0))
+    ]
     return [
-        GrowthLaw(LawName.LOGARITHM_OF_TIME, exponent=1.0, constant=1.0 if l == first else None)
-        if system.active[l]
-        else GrowthLaw(LawName.ZERO, constant=0.0)
-        for l in range(len(system.x0))
+        law if active else GrowthLaw(LawName.ZERO, constant=0.0)
+        for law, active in zip(claim, system.active, strict=True)
     ]
 
 
