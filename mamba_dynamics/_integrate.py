@@ -143,7 +143,8 @@ def _observe(dynamics, state) -> Observed:
     velocity, log_rate = dynamics.field(state)
     log_norms, growth = jax.jvp(dynamics.log_norms, (state,), (velocity,))
     growth = jnp.where(jnp.isfinite(log_norms), growth, 0.0)
-    return Observed(*dynamics.log_tokens(state), *(log_norms, log_rate, growth, dynamics.speeds(state, velocity)))
+    speeds = dynamics.speeds(state, velocity)
+    return Observed._make([*dynamics.log_tokens(state), log_norms, log_rate, growth, speeds])
 
 
 @eqx.filter_jit

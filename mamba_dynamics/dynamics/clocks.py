@@ -25,7 +25,7 @@ _ANGLES = 0.5 * (1 - np.cos(np.pi * np.arange(NODES) / (NODES - 1)))
 _TO_COEFFICIENTS = np.linalg.inv(chebyshev.chebvander(2 * _ANGLES - 1, NODES - 1))
 
 
-def _graded_rule(panels: int = 44, points: int = 10) -> tuple[FloatArray, FloatArray]:
+def _graded_rule(panels: int = 44, points: int = 16) -> tuple[FloatArray, FloatArray]:
     """Quadrature on [0, 1] with panels halving towards both ends, where exp(f) has its mass."""
     x, w = np.polynomial.legendre.leggauss(points)
     edges = np.concatenate([[0.0], 0.5 ** np.arange(panels, 0, -1)])

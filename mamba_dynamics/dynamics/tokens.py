@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._selective_scan import hidden_attention, selective_scan
 from .base import AbstractLogDynamics, AbstractTokenDynamics, AnyArray
@@ -55,30 +55,33 @@ class TokenDynamics(AbstractTokenDynamics):
     def in_log_coordinates(self, x0: Float[np.ndarray, "L D"]) -> AbstractLogDynamics:
         if x0.shape[0] == 1:
             return FirstTokenLogDynamics.at(self, x0[0])
-        return TokenLogDynamics(dynamics=self, x0=x0)
+        return TokenLogDynamics.at(self, x0)
 
 
 class TokenLogDynamics(AbstractLogDynamics):
     """`TokenDynamics` in amplitudes and directions and the growth clock; state (y (L,), v (L, D))."""
 
     dynamics: TokenDynamics
-    x0: Float[np.ndarray, "L D"]
+    active: Bool[np.ndarray, " L"]
+    y0: Float[np.ndarray, " L"]
+    v0: Float[np.ndarray, "L D"]
 
-    def _active(self):
-        return np.any(self.x0 != 0, axis=1)
+    @classmethod
+    def at(cls, dynamics: TokenDynamics, x0: Float[np.ndarray, "L D"]) -> "TokenLogDynamics":
+        # Scaled by the largest entry first: squares of 1e-200 or 1e200 would leave float64's range.
+        largest = np.max(np.abs(x0), axis=1)
+        active = largest > 0
+        direction = x0 / np.where(active, largest, 1.0)[:, None]
+        norm = np.where(active, np.linalg.norm(direction, axis=1), 1.0)
+        y0 = np.log(np.where(active, largest, 1.0)) + np.log(norm)
+        return cls(dynamics=dynamics, active=active, y0=y0, v0=direction / norm[:, None])
 
     def initial_state(self):
-        # Scaled by the largest entry first: squares of 1e-200 or 1e200 would leave float64's range.
-        largest = np.max(np.abs(self.x0), axis=1)
-        safe = np.where(largest > 0, largest, 1.0)
-        direction = self.x0 / safe[:, None]
-        norm = np.linalg.norm(direction, axis=1)
-        norm = np.where(norm > 0, norm, 1.0)
-        return jnp.asarray(np.log(safe) + np.log(norm)), jnp.asarray(direction / norm[:, None])
+        return jnp.asarray(self.y0), jnp.asarray(self.v0)
 
     def field(self, state):
         y, v = state
-        active = self._active()
+        active = self.active
         z = self.dynamics.raw_step_size(jnp.exp(y)[:, None] * v)
         B, log_B = self.dynamics.B.scaled(y, v)
         C, log_C = self.dynamics.C.scaled(y, v)
@@ -100,7 +103,7 @@ class TokenLogDynamics(AbstractLogDynamics):
 
     def log_norms(self, state):
         y, v = state
-        return jnp.where(self._active(), y + jnp.log(jnp.linalg.norm(v, axis=1)), -jnp.inf)
+        return jnp.where(self.active, y + jnp.log(jnp.linalg.norm(v, axis=1)), -jnp.inf)
 
     def speeds(self, state, velocity):
         radial, turning = velocity

@@ -1,0 +1,238 @@
+"""The vector field against its definition, its symmetries, and the logarithmic coordinates against the field."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from s6_by_definition import attention_by_definition, field_by_definition, softplus
+
+from mamba_dynamics._errors import HypothesisError, LayerShapeError
+from mamba_dynamics._layer import Norms, RMSNorm, S6Layer
+from mamba_dynamics.dynamics import ScalarTokenDynamics, TokenDynamics, token_dynamics
+from mamba_dynamics.dynamics.step_size import log_step_size
+
+# The scan and the definition add the same few hundred terms in another order.
+ROUNDING = 1e-12
+
+
+def random_layer(seed=0, D=5, N=3, R=2, scale=0.4, **fields):
+    rng = np.random.default_rng(seed)
+    return S6Layer.from_matrices(
+        S_B=rng.normal(size=(N, D)),
+        S_C=rng.normal(size=(N, D)),
+        S_Delta=(rng.normal(size=(D, R)), scale * rng.normal(size=(R, D))),
+        a=np.exp(rng.normal(size=(D, N))),
+        dt_bias=rng.normal(size=D),
+        **fields,
+    )
+
+
+def tokens(seed=0, L=7, D=5):
+    return np.random.default_rng(100 + seed).normal(size=(L, D))
+
+
+def field(layer, x):
+    with jax.enable_x64(True):
+        return np.asarray(token_dynamics(layer)(0.0, jnp.asarray(x), None))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_field_and_attention_are_the_definition(seed, x64):
+    layer, x = random_layer(seed), tokens(seed)
+    dynamics = token_dynamics(layer)
+    P = attention_by_definition(layer, x)
+    np.testing.assert_allclose(dynamics.hidden_attention(jnp.asarray(x)), P, rtol=ROUNDING, atol=ROUNDING)
+    scale = np.abs(P).sum() * np.abs(x).max()
+    np.testing.assert_allclose(dynamics(0.0, jnp.asarray(x), None), field_by_definition(layer, x), atol=1e-13 * scale)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(2, 9), st.integers(1, 6))
+def test_field_is_hidden_attention_times_tokens(seed, L, D, N):
+    layer = random_layer(seed, D=D, N=N, R=min(2, D))
+    x = tokens(seed, L, D)
+    with jax.enable_x64(True):
+        dynamics = token_dynamics(layer)
+        P = np.asarray(dynamics.hidden_attention(jnp.asarray(x)))
+    scale = np.einsum("dlj,jd->ld", np.abs(P), np.abs(x)).max() + 1.0
+    np.testing.assert_allclose(field(layer, x), np.einsum("dlj,jd->ld", P, x), atol=ROUNDING * scale)
+
+
+@pytest.mark.parametrize("N", [1, 3])
+def test_scalar_field_is_the_general_one(N, x64):
+    rng = np.random.default_rng(N)
+    layer = S6Layer.scalar(mu=rng.normal(size=N), S_Delta=0.7, a=np.exp(rng.normal(size=N)), dt_bias=-0.3)
+    x = rng.normal(size=6)
+    dynamics = token_dynamics(layer)
+    assert isinstance(dynamics, ScalarTokenDynamics)
+    want = field_by_definition(layer, x[:, None])[:, 0]
+    np.testing.assert_allclose(dynamics(0.0, jnp.asarray(x), None), want, rtol=1e-11, atol=1e-12)
+    P = attention_by_definition(layer, x[:, None])[0]
+    np.testing.assert_allclose(dynamics.hidden_attention(jnp.asarray(x)), P, rtol=1e-11, atol=1e-12)
+
+
+def test_scan_output_of_a_real_layer(shared):
+    """The field at a trained model's own tokens is that model's scan output."""
+    from safetensors.numpy import load_file
+
+    folder = shared / "checkpoints" / "mamba-130m-one-layer"
+    weights = {key.split("mixer.")[1]: value for key, value in load_file(folder / "model.safetensors").items()}
+    x_proj = weights["x_proj.weight"]
+    layer = S6Layer.from_matrices(
+        S_B=x_proj[48:64],
+        S_C=x_proj[64:],
+        S_Delta=(weights["dt_proj.weight"], x_proj[:48]),
+        A_log=weights["A_log"],
+        dt_bias=weights["dt_proj.bias"],
+    )
+    with np.load(folder / "reference.npz") as reference:
+        x, scan_out = reference["x_conv"], reference["scan_out"]
+    # float32 rounding of sums of size 1.5e3 in the stored activations.
+    np.testing.assert_allclose(field(layer, x.astype(float)), scan_out, atol=7e-4)
+
+
+finite = st.floats(-2, 2, allow_subnormal=False).filter(lambda v: abs(v) > 1e-3)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(finite, min_size=2, max_size=8), finite, finite, st.floats(0.01, 3), st.floats(-2, 2), st.data())
+def test_causality(x, mu, s, a, b, data):
+    cut = data.draw(st.integers(1, len(x) - 1))
+    layer = S6Layer.scalar(mu=mu, S_Delta=s, a=a, dt_bias=b)
+    changed = np.array(x)
+    changed[cut:] += 1.0
+    np.testing.assert_array_equal(field(layer, x)[:cut], field(layer, changed)[:cut])
+    # ... and it is a real dependence: the later tokens do see the earlier ones.
+    earlier = np.array(x)
+    earlier[0] *= 1.5
+    assert not np.array_equal(field(layer, x)[cut:], field(layer, earlier)[cut:])
+
+
+def test_causality_in_several_dimensions():
+    layer, x = random_layer(3), tokens(3)
+    changed = x.copy()
+    changed[4:] -= 2.0
+    np.testing.assert_array_equal(field(layer, x)[:4], field(layer, changed)[:4])
+    assert not np.array_equal(field(layer, x)[4:], field(layer, changed)[4:])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(finite, min_size=1, max_size=8), finite, finite, st.floats(0.01, 3), st.floats(-2, 2))
+@example([1.0, -1.0, 0.5], -1.0, 1.0, 1.0, 0.0)
+def test_sign_and_monotonicity(x, mu, s, a, b):
+    """x_l' has the sign of mu x_l: |x_l| shrinks for mu < 0 and grows for mu > 0, and no sign changes."""
+    rate = field(S6Layer.scalar(mu=mu, S_Delta=s, a=a, dt_bias=b), x)
+    np.testing.assert_array_equal(np.sign(rate), np.sign(mu) * np.sign(x))
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(finite, min_size=1, max_size=6), finite, finite, st.floats(0.01, 3), st.floats(-2, 2), st.floats(0.2, 5)
+)
+def test_scaling_and_flip(x, mu, s, a, b, c):
+    x = np.array(x)
+    base = field(S6Layer.scalar(mu=mu, S_Delta=s, a=a, dt_bias=b), x)
+    scaled = field(S6Layer.scalar(mu=mu / c**2, S_Delta=s / c, a=a, dt_bias=b), c * x)
+    np.testing.assert_allclose(scaled, c * base, rtol=1e-11)
+    flipped = field(S6Layer.scalar(mu=mu, S_Delta=-s, a=a, dt_bias=b), -x)
+    np.testing.assert_array_equal(flipped, -base)
+
+
+def relative_velocities(layer, x):
+    """(dx/dt from the field, dx/dt from the logarithmic coordinates), both over the token's norm, and the speeds."""
+    with jax.enable_x64(True):
+        dynamics = token_dynamics(layer)
+        log_dynamics = dynamics.in_log_coordinates(x)
+        state = log_dynamics.initial_state()
+        velocity, log_rate = log_dynamics.field(state)
+
+        def position(state):
+            log_abs, sign = log_dynamics.log_tokens(state)
+            return jnp.where(sign == 0, 0.0, sign * jnp.exp(log_abs))
+
+        moved = jax.jvp(position, (state,), (velocity,))[1] * jnp.exp(log_rate)
+        speeds = log_dynamics.speeds(state, velocity)
+        return np.asarray(dynamics(0.0, jnp.asarray(x), None)), np.asarray(moved), np.asarray(speeds)
+
+
+NORMS = Norms(B=RMSNorm(eps=1e-6), C=RMSNorm(eps=1e-6, weight=np.array([1.0, 0.5, 2.0])), dt=RMSNorm(eps=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        pytest.param(S6Layer.scalar(mu=1.3, S_Delta=-0.4, a=0.7), np.array([1.0, 0.0, -2.0, 0.3]), id="scalar"),
+        pytest.param(S6Layer.scalar(mu=[1.0, -2.0], S_Delta=0.4, a=[0.7, 2.0]), np.array([1.0, -0.5]), id="two rates"),
+        pytest.param(random_layer(1), tokens(1), id="tokens"),
+        pytest.param(random_layer(2), np.vstack([tokens(2)[:2], np.zeros(5), tokens(2)[2:]]), id="a zero token"),
+        pytest.param(random_layer(4), tokens(4)[:1], id="first token"),
+        pytest.param(random_layer(4), np.array([[1.0, 0.0, -1.0, 0.5, 0.0]]), id="first token, zero coordinates"),
+        pytest.param(random_layer(5, norms=NORMS), tokens(5), id="norms"),
+        pytest.param(random_layer(6, norms=NORMS), 1e-4 * tokens(6)[:1], id="first token, norms"),
+    ],
+)
+def test_log_coordinates_move_as_the_field_says(layer, x):
+    plain, logarithmic, speeds = relative_velocities(layer, x)
+    np.testing.assert_allclose(logarithmic, plain, rtol=1e-11, atol=1e-12 * np.abs(plain).max())
+    assert np.all(speeds <= 1 + 1e-12), "the growth clock bounds every token's relative speed"
+
+
+def test_norms_are_applied_as_rms_norms(x64):
+    layer, x = random_layer(5, norms=NORMS), tokens(5)
+    dynamics = token_dynamics(layer)
+    assert isinstance(dynamics, TokenDynamics)
+
+    def rms(rows, norm):
+        weight = 1.0 if norm.weight is None else norm.weight
+        return weight * rows / np.sqrt(np.mean(rows**2, axis=1, keepdims=True) + norm.eps)
+
+    np.testing.assert_allclose(dynamics.B(jnp.asarray(x)), rms(x @ layer.S_B[0].T, NORMS.B), rtol=1e-12)
+    np.testing.assert_allclose(dynamics.C(jnp.asarray(x)), rms(x @ layer.S_C[0].T, NORMS.C), rtol=1e-12)
+    low = rms(x @ layer.dt_down[0].T, NORMS.dt)
+    np.testing.assert_allclose(
+        dynamics.raw_step_size(jnp.asarray(x)), low @ layer.dt_up[0].T + layer.dt_bias[0], rtol=1e-11
+    )
+
+
+@pytest.mark.parametrize("z", [-1e5, -800.0, -31.0, -29.9, -1.0, 0.0, 3.0, 500.0, 1e200])
+def test_log_step_size(z, x64):
+    import mpmath
+
+    with mpmath.workdps(50):
+        exact = mpmath.mpf(z) - mpmath.exp(z) / 2 if z < -700 else mpmath.log(mpmath.log1p(mpmath.exp(mpmath.mpf(z))))
+        exact = mpmath.log(mpmath.mpf(z)) if z > 400 else exact
+    assert float(log_step_size(jnp.asarray(z))) == pytest.approx(float(exact), rel=1e-14, abs=1e-15)
+    assert softplus(0.0) == pytest.approx(np.log(2))
+
+
+def test_every_group_is_a_layer_of_its_own(x64):
+    one, two = random_layer(1), random_layer(2)
+    both = S6Layer(
+        **{
+            key: np.concatenate([getattr(one, key), getattr(two, key)])
+            for key in ("S_B", "S_C", "dt_down", "dt_up", "dt_bias", "a")
+        }
+    )
+    x = jnp.asarray(tokens())
+    for group, layer in enumerate((one, two)):
+        np.testing.assert_array_equal(
+            token_dynamics(both, group=group)(0.0, x, None), token_dynamics(layer)(0.0, x, None)
+        )
+    with pytest.raises(HypothesisError, match="pass group=0..1"):
+        token_dynamics(both)
+
+
+def test_a_layer_whose_projections_read_another_vector_is_refused():
+    with pytest.raises(HypothesisError, match="not closed|functions of u"):
+        token_dynamics(random_layer(0, acts_on="u", kind="mamba2"))
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(LayerShapeError, match="S_C should have shape"):
+        S6Layer.from_matrices(S_B=np.ones((2, 3)), S_C=np.ones((3, 3)), S_Delta=np.ones((3, 3)), a=1.0)
+    with pytest.raises(LayerShapeError, match="exactly one of a and A_log"):
+        S6Layer.from_matrices(S_B=np.ones((2, 3)), S_C=np.ones((2, 3)), S_Delta=np.ones((3, 3)))
+    with pytest.raises(LayerShapeError, match="equal lengths"):
+        S6Layer.scalar(mu=[1.0, 2.0], S_Delta=1.0, a=1.0)
