@@ -92,7 +92,7 @@ def classify(
         horizon=horizon,
         throw=False,
     )
-    prediction = theorems.predict_scenario(system) if system else theorems.predict_from_form(layer, group or 0)
+    prediction = theorems.predict_scenario(system) if system else theorems.Prediction(Scenario.UNDECIDED, "x", "y")
     simulated = simulated_scenario(trajectory)
     fates = token_fates(trajectory)
     if system is None:

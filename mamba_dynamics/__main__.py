@@ -1,0 +1,5 @@
+"""`python -m mamba_dynamics` is the command line."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,37 @@
+"""The command line: thin commands that parse, call the public functions and print.
+
+Exit codes: 0 done; 1 an error, said in one line on stderr; 2 wrong usage; 3 done, but some verdict is
+undecided or theory and simulation disagree.
+"""
+
+import typer
+
+from .classify import classify
+from .simulate import simulate
+
+app = typer.Typer(
+    name="mamba-dynamics",
+    help="From the weights of a Mamba layer to a verdict on what its tokens do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(classify)
+app.command()(simulate)
+
+
+@app.callback()
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("mamba-dynamics"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

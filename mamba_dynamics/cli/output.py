@@ -1,0 +1,50 @@
+"""What every command shares: errors in one line, JSON on stdout, people's text through rich."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from .._documents import to_json
+from .._errors import MambaDynamicsError
+
+#: Exit code of a run that is done but holds an undecided or contradicted verdict.
+UNDECIDED_OR_DISAGREES = 3
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn the package's own errors into one line on stderr and exit code 1."""
+
+    @functools.wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except MambaDynamicsError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+def fail(message: str) -> None:
+    """Print one line on stderr and exit with code 1; control characters of untrusted names are escaped."""
+    line = " ".join(message.split())
+    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    typer.echo(f"mamba-dynamics: {printable}", err=True)
+    raise typer.Exit(1)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(to_json(document) + "\n")
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """The numbers of a comma-separated option."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers separated by commas, found {text!r}", param_hint=option) from None

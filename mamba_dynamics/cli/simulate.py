@@ -1,0 +1,115 @@
+"""`mamba-dynamics simulate`: integrate tokens into their asymptotic regime and compare with the theory."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import UNDECIDED_OR_DISAGREES, fail, numbers, one_line_errors, print_json
+
+if TYPE_CHECKING:
+    from .._layer import S6Layer
+    from .._verdict import Verdict
+
+
+@one_line_errors
+def simulate(
+    x0: Annotated[str, typer.Option("--x0", help="Initial tokens: v1,v2,... or a .npy file (L x D) with --layer.")],
+    mu: Annotated[str | None, typer.Option(help="mu = S_C S_B; a comma list for several decay rates.")] = None,
+    s_delta: Annotated[float | None, typer.Option(help="S_Delta, the slope of the step size.")] = None,
+    a: Annotated[str | None, typer.Option(help="Decay rate a = exp(A_log); as many as --mu.")] = None,
+    dt_bias: Annotated[float, typer.Option(help="Bias b of the step size softplus(S_Delta x + b).")] = 0.0,
+    layer: Annotated[
+        Path | None, typer.Option(help="A .npz with S_B, S_C, S_Delta (or dt_up, dt_down), A_log (or a), dt_bias.")
+    ] = None,
+    until: Annotated[float | None, typer.Option(help="End time t; without it, until the scenario is decided.")] = None,
+    log_until: Annotated[float | None, typer.Option(help="End time as ln(1 + t).")] = None,
+    rtol: Annotated[float, typer.Option(help="Relative tolerance per step.")] = 1e-12,
+    atol: Annotated[float, typer.Option(help="Tolerance per step on logarithmic coordinates.")] = 1e-12,
+    max_steps: Annotated[int, typer.Option(help="Budget of solver steps.")] = 4096,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Integrate tokens under one S6 layer into their asymptotic regime, and compare with the theory."""
+    if until is not None and log_until is not None:
+        raise typer.BadParameter("give one end time, not both --until and --log-until")
+    system, tokens = _system(x0, mu, s_delta, a, dt_bias, layer)
+
+    from .._simulation_document import simulation_document
+    from .._verdict import classify
+
+    verdict = classify(
+        system, tokens, until=until, log_until=log_until, rtol=rtol, atol=atol, max_steps=max_steps
+    )
+    if json:
+        print_json(simulation_document(verdict))
+    else:
+        _print_tables(verdict)
+    _exit(verdict)
+
+
+def _system(x0, mu, s_delta, a, dt_bias, layer) -> "tuple[S6Layer, object]":
+    from .._layer import S6Layer
+    from .arrays import read_layer, read_tokens
+
+    if layer is not None:
+        if mu is not None or a is not None or s_delta is not None:
+            raise typer.BadParameter("--layer already holds the weights: leave out --mu, --s-delta and --a")
+        return read_layer(layer), read_tokens(Path(x0))
+    if mu is None or s_delta is None or a is None:
+        raise typer.BadParameter("give --mu, --s-delta and --a, or a --layer file")
+    rates = numbers(a, "--a")
+    if min(rates) < 0:
+        fail(f"--a: expected decay rates a >= 0, found {min(rates):g}; a = exp(A_log) is positive, give its magnitude")
+    one = S6Layer.scalar(mu=numbers(mu, "--mu"), S_Delta=s_delta, a=rates, dt_bias=dt_bias)
+    return one, numbers(x0, "--x0")
+
+
+def _exit(verdict: "Verdict") -> None:
+    from .._outcomes import Outcome, Truth
+
+    if verdict.trajectory.outcome is Outcome.SOLVER_FAILED:
+        fail(f"expected the run to reach a decision, but {verdict.trajectory.why}; loosen --rtol or shorten --until")
+    if verdict.agreement is not Truth.HOLDS:
+        raise typer.Exit(UNDECIDED_OR_DISAGREES)
+
+
+def _print_tables(verdict: "Verdict") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    run, prediction, console = verdict.trajectory, verdict.prediction, Console()
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_row("theory", f"{prediction.scenario.value}: {prediction.why} [{prediction.source}]".replace("[", "\\["))
+    facts.add_row("simulation", f"{run.outcome.value}: {run.why}")
+    if run.blow_up:
+        facts.add_row("blow-up", f"T* = {run.blow_up.time:.15g} +- {run.blow_up.error:.1e}, token {run.blow_up.token + 1}")
+    facts.add_row("reached", f"ln(1 + t) = {run.log1p_t[-1]:.6g}")
+    facts.add_row("work", f"{run.rhs_evaluations} right-hand sides, {run.steps} steps, {run.wall_seconds:.2f} s")
+    facts.add_row("agreement", verdict.agreement.value)
+    console.print(facts)
+    console.print(_token_table(verdict))
+
+
+def _token_table(verdict: "Verdict"):
+    from rich.table import Table
+
+    table = Table("token", "fate", "ln|x| at the end", "law", "predicted", "measured", "+-", "constant", "measured", "agrees")
+    for token in verdict.tokens:
+        law, exponent, constant = token.law, token.exponent, token.constant
+        table.add_row(
+            str(token.index + 1),
+            token.fate.value,
+            f"{verdict.trajectory.log_norms[-1, token.index]:.8g}",
+            law.name.value if law else "no claim",
+            _short(law.exponent if law else None),
+            _short(exponent.value if exponent else None),
+            f"{exponent.standard_error:.0e}" if exponent else "",
+            _short(law.constant if law else None),
+            _short(constant.value if constant and law and law.constant is not None else None),
+            token.agreement.value if law else "",
+        )
+    return table
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.7g}"
