@@ -39,14 +39,17 @@ _ROUNDING = 1e-14
 class Horizon:
     """How far a run goes before it may be called decided (when no end time is asked for).
 
-    log_t_decaying: tokens that shrink are followed to this ln t (default: t = 1e40).
+    log_t_decaying: tokens that shrink are followed to this ln t (default: t = 1e200).
     log_t_growing: tokens that grow without blowing up are followed to this ln t.
+    log_t_growing_least: ... and may be called slowly diverging from this ln t on when the budget ends first
+        (a token that follows a zero token stays slaved to the others, which costs steps in proportion to ln t).
     log_rate: a run whose ln rho has grown by this much has blown up (T* - t is then about e^-log_rate of T*).
     rest: tokens whose relative speed has fallen below this fraction of its bound have come to rest.
     """
 
-    log_t_decaying: float = 92.1
+    log_t_decaying: float = 460.5
     log_t_growing: float = 1.0e5
+    log_t_growing_least: float = 1.0e3
     log_rate: float = 600.0
     rest: float = 1.0e-11
 
@@ -161,10 +164,14 @@ class _Run:
             end = self._judge(self.clock, chunk, chunk.observed)
         if end is None and chunk.failed:
             return Outcome.SOLVER_FAILED, f"the step size fell below {MIN_STEP:g} of the clock after {self.steps} steps"
-        if end is None and self.steps >= self.max_steps:
-            reached = "the start" if self.clock is None else f"ln t = {self.clock.log_times()[-1]:.6g}"
-            return Outcome.BUDGET_EXHAUSTED, f"max_steps = {self.max_steps} used up undecided at {reached}"
-        return end
+        return self._at_the_budget() if end is None and self.steps >= self.max_steps else end
+
+    def _at_the_budget(self) -> tuple[Outcome, str]:
+        log_t = -np.inf if self.clock is None else float(self.clock.log_times()[-1])
+        spent = f"max_steps = {self.max_steps} used up at ln t = {log_t:.6g}"
+        if self.goal is None and log_t >= self.horizon.log_t_growing_least and self.seen.growth[-1].max() > 0:
+            return Outcome.DIVERGES_SLOWLY, f"a token was still growing, without blowing up, when {spent}"
+        return Outcome.BUDGET_EXHAUSTED, f"{spent}, undecided"
 
     def _append(self, s: FloatArray, observed: Observed):
         self.s = np.concatenate([self.s, s])

@@ -166,10 +166,8 @@ def _measure(system: ScalarSystem, run: TokenTrajectory, index: int, law: Growth
     if law.name is LawName.POWER_OF_REMAINING_TIME:
         normalised = theorems.fast_divergence.normalised(system, log_x, run.log_remaining)
         return limiting_slope(log_x, -depth, depth), limiting_value(normalised, depth)
-    partner = run.log_abs[:, law.partner]
-    if law.name is LawName.ITERATED_LOGARITHM:
-        log_x = theorems.fast_divergence.slow_variable(system, log_x)
-    return limiting_slope(log_x, partner, depth), None
+    slow = theorems.fast_divergence.slow_variable(system, index, log_x)
+    return limiting_slope(slow, run.log_abs[:, law.partner], depth), None
 
 
 def _all_of(found: list[Truth]) -> Truth:

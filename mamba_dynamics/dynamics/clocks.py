@@ -42,27 +42,26 @@ class LogClock:
     """ln(1/rho) as a piecewise polynomial of the clock s, and the time it amounts to.
 
     `edges` (P + 1,) are the pieces' ends in s; `coefficients` (P, NODES) the Chebyshev coefficients
-    of -ln rho on each; `evaluations` how often rho was evaluated for it.
+    of -ln rho on each; `log_durations` (P,) ln of the time each takes; `evaluations` how often rho was
+    evaluated for it.
     """
 
     edges: FloatArray
     coefficients: FloatArray
-    evaluations: int = 0
+    log_durations: FloatArray
+    evaluations: int
 
     def extended(self, later: "LogClock") -> "LogClock":
         return LogClock(
             np.concatenate([self.edges, later.edges[1:]]),
             np.concatenate([self.coefficients, later.coefficients]),
+            np.concatenate([self.log_durations, later.log_durations]),
             self.evaluations + later.evaluations,
         )
 
-    def log_durations(self) -> FloatArray:
-        """ln of the time each piece takes, (P,)."""
-        return log_integral_exp(self.coefficients) + np.log(np.diff(self.edges))
-
     def log_times(self) -> FloatArray:
         """ln t at every edge, (P + 1,); -inf at the first."""
-        return np.concatenate([[-np.inf], np.logaddexp.accumulate(self.log_durations())])
+        return np.concatenate([[-np.inf], np.logaddexp.accumulate(self.log_durations)])
 
     def log_tail(self) -> float:
         """ln of the time still to come after the last edge if rho goes on growing as it does there.
@@ -76,7 +75,7 @@ class LogClock:
 
     def log_remaining(self) -> FloatArray:
         """ln(T* - t) at every edge, summed backwards from the tail, (P + 1,)."""
-        backwards = np.concatenate([[self.log_tail()], self.log_durations()[::-1]])
+        backwards = np.concatenate([[self.log_tail()], self.log_durations[::-1]])
         return np.logaddexp.accumulate(backwards)[::-1]
 
     def at(self, s: FloatArray, edge_values: FloatArray, *, backwards: bool = False) -> FloatArray:
@@ -139,4 +138,6 @@ def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray, tol
         low, high = np.concatenate([low[rough], middle]), np.concatenate([middle, high[rough]])
     starts = np.concatenate([start for start, _ in done])
     order = np.argsort(starts)
-    return LogClock(np.append(starts[order], steps[-1]), np.concatenate([c for _, c in done])[order], evaluations)
+    edges = np.append(starts[order], steps[-1])
+    coefficients = np.concatenate([c for _, c in done])[order]
+    return LogClock(edges, coefficients, log_integral_exp(coefficients) + np.log(np.diff(edges)), evaluations)

@@ -93,9 +93,11 @@ class GrowthLaw:
     logarithm_of_t             d ln|s x| / d ln(ln t + 3 ln ln t)    |s x| / ln t
     power_of_remaining_time    d ln|x| / d ln(T* - t)                (T* - t) / its law, see `theorems.fast_divergence`
     iterated_logarithm         d F(|x|) / d ln|x_partner|            none
-    follows                    d ln|x| / d ln|x_partner|             none
+    follows                    d F(|x|) / d ln|x_partner|            none
     bounded_at_blow_up         d ln|x| / d ln(T* - t), namely 0      none
     constant, zero             none                                  x_0
+
+    F is `theorems.fast_divergence.slow_variable`: for `follows` it tends to ln|x|, a constant ratio.
 
     `partner` is the 0-based index of the token whose law this one follows.
     """

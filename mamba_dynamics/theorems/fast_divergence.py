@@ -4,13 +4,16 @@ Let T* be the first blow-up time and l* the first token that blows up at it.
 
     l < l*                          bounded on [0, T*]
     l = l*                          x ~ (3 mu |s| (T* - t))^(-1/3);  for s = 0, (2 mu delta (T* - t))^(-1/2)
-    l > l*, s x_l < 0               ln|x_l| = p ln|x_m| + C + o(1) for the last token m < l with s x_m > 0, m >= l*
-    the next l > l* with s x_l > 0  F(x_l) = p ln|x_m| + C + o(1), F(u) = int e^{a Delta(u)} du / u, for the previous
-                                    such token m: (1/3) ln 1/(T* - t) for the first, one more logarithm each
+    l > l*                          F_l(|x_l|) = p ln|x_k| + C + o(1), k the last non-zero token before l,
+                                    F_l(u) = int e^{a Delta} du / u with Delta = softplus(+-|s| u + b), the sign that of s x_l,
+                                    p = e^{-a Delta(0) Z}, Z the number of zero tokens between k and l
 
-p = e^{-a Delta(0) Z} with Z the number of zero tokens strictly between m and l: a zero token passes on the
-drive of the tokens before it, weakened by one step of decay; tokens that diverge with s x < 0 pass it on
-whole, for their step size tends to zero. Without zero tokens p = 1, a constant ratio.
+Where s x_l < 0, F_l(u) ~ ln u: x_l keeps a constant ratio to x_k, in the limit (for Z = 0). Where s x_l > 0, F_l is
+exponential, so x_l is a logarithm of ln|x_k|: F_l ~ (1/3) ln 1/(T* - t) for the first such token, and one
+more pair of logarithms for each later one. A zero token passes on the drive of the tokens before it,
+weakened by one step of decay. The law holds in this form long before the limits of its parts do: a token
+with s x_l < 0 that follows an iterated logarithm is itself so small that Delta has not vanished at any T* - t a
+float can hold.
 
 Theory needs to be told l*; everything else follows from signs. The hierarchy is proved for one decay
 rate a (N = 1); with several, only tokens up to l* are predicted.
@@ -26,7 +29,7 @@ from .base import FloatArray, GrowthLaw, LawName, ScalarSystem
 def laws(system: ScalarSystem, first_token: int) -> list[GrowthLaw | None]:
     """The law of every token, given l* (0-based); None where theory makes no claim."""
     found: list[GrowthLaw | None] = []
-    leader = first_token
+    previous = first_token
     for token in range(len(system.x0)):
         if not system.active[token]:
             found.append(GrowthLaw(LawName.ZERO, constant=0.0))
@@ -37,12 +40,12 @@ def laws(system: ScalarSystem, first_token: int) -> list[GrowthLaw | None]:
         elif system.s == 0 or len(system.mu) > 1:
             found.append(None)
         else:
-            zeros = int(np.sum(~system.active[leader:token]))
+            zeros = token - previous - 1
             passed_on = float(np.exp(-system.a[0] * system.delta_0 * zeros))
-            follows = system.drive[token] < 0
-            name = LawName.FOLLOWS if follows else LawName.ITERATED_LOGARITHM
-            found.append(GrowthLaw(name, exponent=passed_on, partner=leader))
-            leader = leader if follows else token
+            name = LawName.FOLLOWS if system.drive[token] < 0 else LawName.ITERATED_LOGARITHM
+            found.append(GrowthLaw(name, exponent=passed_on, partner=previous))
+        if system.active[token]:
+            previous = token
     return found
 
 
@@ -58,8 +61,8 @@ def normalised(system: ScalarSystem, log_abs: FloatArray, log_remaining: FloatAr
     return np.exp(np.log(3 * system.mu_bar * abs(system.s)) + log_remaining + 3 * log_abs)
 
 
-def slow_variable(system: ScalarSystem, log_abs: FloatArray) -> FloatArray:
-    """F(|x|) - F(|x_first|) along increasing ln|x| (S,), F(u) = int e^{a Delta(s u)} du / u with s x > 0.
+def slow_variable(system: ScalarSystem, token: int, log_abs: FloatArray) -> FloatArray:
+    """F_l(|x|) - F_l(|x_first|) along the values ln|x| (S,) of a token, 0-based.
 
     Gauss-Legendre between successive values, each split so that the integrand varies little.
     """
@@ -67,6 +70,7 @@ def slow_variable(system: ScalarSystem, log_abs: FloatArray) -> FloatArray:
     edges = np.concatenate([np.linspace(p, q, 9)[:-1] for p, q in pairwise(log_abs)] + [log_abs[-1:]])
     half = np.diff(edges)[:, None] / 2
     y = edges[:-1, None] + half * (nodes + 1)
-    growth = np.exp(system.a[0] * np.logaddexp(0.0, abs(system.s) * np.exp(y) + system.b))
+    z = system.drive[token] * abs(system.s) * np.exp(y) + system.b
+    growth = np.exp(system.a[0] * np.logaddexp(0.0, z))
     total = np.concatenate([[0.0], np.cumsum((growth * half * weights).sum(axis=1))])
     return total[::8]

@@ -5,7 +5,9 @@ The paper bounds x_l by O((ln t)^l). Sharp: every token is Theta(ln t). With z =
     z = ln t + 3 ln ln t + ln(mu e^b / s^2) + o(1),
 
 and the ratios x_l / x_1 freeze at constants >= 1 that depend on the initial data (theory gives no
-formula for them, so no constant is predicted for l >= 2).
+formula for them). A token right after a zero token is the exception: the zero token weakens the drive
+that it receives by q = e^{-a Delta(0)} < 1, so only its own term can keep it growing with the rest,
+x_l^2 Delta(x_l) ~ (1 - q) x_1^2 Delta(x_1), and its ratio to x_1 tends to 1 whatever the initial data.
 """
 
 import numpy as np
@@ -14,16 +16,16 @@ from .base import FloatArray, GrowthLaw, LawName, ScalarSystem
 
 
 def laws(system: ScalarSystem) -> list[GrowthLaw]:
-    """The law of every token of a slowly diverging system; the first active token's constant is 1."""
-    first = int(np.flatnonzero(system.active)[0])
-    claim = [
-        GrowthLaw(LawName.LOGARITHM_OF_TIME, exponent=1.0, constant=1.0 if token == first else None)
-        for token in range(len(system.x0))
-    ]
-    return [
-        law if active else GrowthLaw(LawName.ZERO, constant=0.0)
-        for law, active in zip(claim, system.active, strict=True)
-    ]
+    """The law of every token of a slowly diverging system, with its constant |s x_l| / ln t where theory has one."""
+    return [_law(system, token) for token in range(len(system.x0))]
+
+
+def _law(system: ScalarSystem, token: int) -> GrowthLaw:
+    if not system.active[token]:
+        return GrowthLaw(LawName.ZERO, constant=0.0)
+    is_first = not system.active[:token].any()
+    known = is_first or (not system.active[token - 1] and len(system.mu) == 1)
+    return GrowthLaw(LawName.LOGARITHM_OF_TIME, exponent=1.0, constant=1.0 if known else None)
 
 
 def expansion(system: ScalarSystem, log_t: FloatArray) -> FloatArray:

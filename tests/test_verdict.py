@@ -1,0 +1,92 @@
+"""Theory and simulation meet: scenarios, laws and constants agree on one-dimensional systems of every kind."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mamba_dynamics import _verdict
+from mamba_dynamics._layer import S6Layer
+from mamba_dynamics._outcomes import Outcome, Scenario, TokenFate, Truth
+from mamba_dynamics._verdict import classify
+from mamba_dynamics.theorems import LawName
+
+
+def verdict(x0, mu=1.0, s=1.0, a=1.0, b=0.0, **options):
+    return classify(S6Layer.scalar(mu=mu, S_Delta=s, a=a, dt_bias=b), x0, **options)
+
+
+@pytest.mark.parametrize(
+    ("case", "scenario"),
+    [
+        (dict(x0=np.ones(6), mu=-1.58, s=-0.17, a=1.08), Scenario.CONVERGENT),
+        (dict(x0=[1.0, 0.0, -2.0, 0.3], mu=-0.5, s=2.0, b=-1.0), Scenario.CONVERGENT),
+        (dict(x0=np.ones(5), mu=[-1.0, -0.5], s=0.5, a=[0.2, 3.0]), Scenario.CONVERGENT),
+        (dict(x0=np.ones(5), mu=[0.9, -1.0], s=0.5, a=[2.0, 0.05]), Scenario.CONVERGENT),
+        (dict(x0=np.ones(4), s=-1.0), Scenario.SLOW_DIVERGENCE),
+        (dict(x0=[0.3, 5.0, 0.0, 1.0], s=-0.6, mu=2.0, b=1.0), Scenario.SLOW_DIVERGENCE),
+        (dict(x0=[0.5, 3.0, 1.5, 0.1]), Scenario.FAST_DIVERGENCE),
+        (dict(x0=[-0.5, 2.0, -1.5, 0.1, 0.0, 0.3], a=0.5), Scenario.FAST_DIVERGENCE),
+        (dict(x0=[1.0], s=0.0), Scenario.FAST_DIVERGENCE),
+        (dict(x0=[1.0, 0.5], mu=0.0), Scenario.CONSTANT),
+        (dict(x0=[0.0, 0.0]), Scenario.CONSTANT),
+    ],
+)
+def test_theory_and_simulation_agree(case, scenario):
+    found = verdict(**case)
+    assert found.prediction.scenario is scenario
+    assert found.simulated is scenario
+    assert found.agreement is Truth.HOLDS
+    assert all(token.agreement is Truth.HOLDS for token in found.tokens)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.floats(0.05, 3).map(lambda v: round(v, 3)), min_size=4, max_size=4),
+    st.lists(st.sampled_from([-1, 1]), min_size=4, max_size=4),
+    st.floats(0.1, 3),
+    st.floats(0.1, 2),
+    st.floats(0.1, 2),
+    st.floats(-2, 2),
+    st.sampled_from([-1, 1]),
+)
+@example([1.0, 1.0, 1.0, 1.0], [1, 1, 1, 1], 1.0, 1.0, 1.0, 0.0, 1)
+def test_the_dichotomy_holds_for_random_systems(sizes, signs, mu, s, a, b, side):
+    found = verdict(np.array(sizes) * signs, mu=side * mu, s=s, a=a, b=b)
+    assert found.simulated is found.prediction.scenario
+    assert all(token.agreement is not Truth.FAILS for token in found.tokens)
+
+
+def test_the_hierarchy_of_rates_after_a_blow_up():
+    found = verdict([0.5, 3.0, 1.5, 0.1])
+    names = [token.law.name for token in found.tokens]
+    assert names == [LawName.BOUNDED, LawName.POWER_OF_REMAINING_TIME, *2 * [LawName.ITERATED_LOGARITHM]]
+    assert [token.exponent.value for token in found.tokens] == pytest.approx([0.0, -1 / 3, 1.0, 1.0], abs=1e-6)
+    assert [token.fate for token in found.tokens] == [
+        TokenFate.BOUNDED_AT_BLOW_UP,
+        TokenFate.FAST_DIVERGENCE,
+        *2 * [TokenFate.SLOWER_AT_BLOW_UP],
+    ]
+
+
+def test_a_wrong_theory_is_caught(monkeypatch):
+    """kappa off by one factor of q, and 1/3 replaced by 1/2: both must be refuted, not undecided."""
+    real = _verdict.theorems.convergent.kappa
+    monkeypatch.setattr(_verdict.theorems.convergent, "kappa", lambda system: (real(system)[0] * 0.98, real(system)[1]))
+    assert verdict(np.ones(3), mu=-1.0).agreement is Truth.FAILS
+    monkeypatch.setattr(_verdict.theorems.fast_divergence, "power", lambda system: -0.5)
+    assert verdict([1.0, 0.5]).agreement is Truth.FAILS
+
+
+def test_a_run_cut_short_cannot_refute_an_asymptotic_law():
+    found = verdict([1.0, 0.5], mu=-1.0, until=10.0)
+    assert found.trajectory.outcome is Outcome.REACHED_UNTIL
+    assert found.agreement is Truth.UNDECIDED
+    assert verdict([1.0, 0.5], mu=-1.0, log_until=80.0).agreement is Truth.HOLDS
+
+
+def test_no_theorem_no_agreement():
+    found = verdict([1.0, 0.5], mu=[2.0, -1.0], s=-0.3, a=[1.0, 2.0])
+    assert found.prediction.scenario is Scenario.UNDECIDED
+    assert found.simulated is Scenario.SLOW_DIVERGENCE
+    assert found.agreement is Truth.UNDECIDED
