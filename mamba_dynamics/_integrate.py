@@ -183,6 +183,7 @@ def _in_blocks(function, s: FloatArray, block: int):
     for start in range(0, len(s), block):
         part = s[start : start + block]
         count = len(part)
-        result = function(jnp.asarray(np.pad(part, (0, block - count), mode="edge")), count)
+        padded = np.pad(part, (0, block - count), mode="edge")
+        result = function(jnp.asarray(padded), jnp.asarray(count))
         parts.append(jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:count], result))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

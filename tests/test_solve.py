@@ -265,7 +265,7 @@ def test_a_zero_token_stays_zero_and_still_separates_the_others():
 def test_outcomes_that_are_not_decisions():
     run = solve(scalar(-1.0, 0.5), [1.0, 0.5], max_steps=16, throw=False)
     assert run.outcome is Outcome.BUDGET_EXHAUSTED
-    assert "max_steps = 16" in run.why
+    assert "max_steps = 16 used up" in run.why
     with pytest.raises(SolveError, match="max_steps = 16 used up"):
         solve(scalar(-1.0, 0.5), [1.0, 0.5], max_steps=16)
 

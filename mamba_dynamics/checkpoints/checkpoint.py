@@ -1,0 +1,255 @@
+"""`open_checkpoint`: from a path to a lazy list of S6 layers in normal form.
+
+    checkpoint = open_checkpoint("state-spaces/mamba-130m-hf")   # a folder or a file
+    checkpoint.architecture, checkpoint.layers, checkpoint.warnings
+    layer = checkpoint.layer(0)                                  # reads this layer's S6 tensors only
+
+Opening reads headers, names and `config.json`. The steps: an archive (`archives`), the layers in
+it by their tensors (`layouts`), the facts in the config (`architectures`), and a cross-check of
+every size that both know.
+"""
+
+import zipfile
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from .._errors import CheckpointError, MissingTensor, UnsupportedArchitecture
+from .._layer import DROPPED_BY_THE_LIMIT, S6Layer
+from .architectures import Architecture, Description, architecture_named, describe
+from .archives import open_archive
+from .base import Archive, shown
+from .config import read_config
+from .definite import VARIANTS
+from .facts import NORMS_UNKNOWN, LayerFacts
+from .layouts import FoundLayer, find_layers
+from .sizes import Fact, Sizes, require_agreement
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSlot:
+    """One S6 layer of a checkpoint, known by names and shapes; no tensor of it was read.
+
+    `name` is the full name in the file, `index` its position among the S6 layers, `kind` a row of
+    the table of layouts, `tensors` the names that `Checkpoint.layer` reads. `d_model` is None
+    where no tensor shows it.
+    """
+
+    name: str
+    index: int
+    kind: str
+    tensors: tuple[str, ...]
+    d_inner: int
+    d_state: int
+    heads: int = 1
+    groups: int = 1
+    d_model: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """An opened checkpoint. `layers` and `layer(i)` use positions among the S6 layers, from 0.
+
+    `architecture` is that of `config.json`, or the closest the tensors' names allow; `config` is
+    the parsed file or None. Several kinds of layers may share one checkpoint.
+    """
+
+    path: Path
+    architecture: str
+    format: str
+    config: dict[str, Any] | None
+    layers: tuple[LayerSlot, ...]
+    warnings: tuple[str, ...]
+    bytes_total: int
+    _archive: Archive = field(repr=False)
+    _found: tuple[FoundLayer, ...] = field(repr=False)
+    _sizes: tuple[Sizes, ...] = field(repr=False)
+    _facts: LayerFacts = field(repr=False)
+    _dropped: tuple[str, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of weights and headers read so far."""
+        return self._archive.bytes_read
+
+    def layer(self, index: int) -> S6Layer:
+        """Read one layer: its S6 tensors, and of Mamba-2's input projection only the rows of B, C and dt.
+
+        Raises `IndexError` for a position outside the checkpoint, `CorruptFile` where a tensor
+        holds NaN or infinity.
+        """
+        if not 0 <= index < len(self.layers):
+            raise IndexError(f"layer {index} does not exist: this checkpoint has S6 layers 0 to {len(self.layers) - 1}")
+        found, slot = self._found[index], self.layers[index]
+        layer = found.layout.build(found.tensors, self._sizes[index], self._facts)
+        dropped = (*DROPPED_BY_THE_LIMIT, *found.layout.dropped, *_dropped_by_tensors(found), *self._dropped)
+        dropped = (*dropped, "norms on B, C and the step size") if layer.norms.any else dropped
+        return replace(layer, name=slot.name, index=index, kind=slot.kind, dropped=dropped)
+
+
+def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None) -> Checkpoint:
+    """Open a checkpoint file, a folder with one, or an index of shards.
+
+    Args:
+        path: safetensors or torch weights; a folder may hold `config.json` beside them.
+        groups: number of (S_B, S_C) pairs per Mamba-2 layer, where no config tells it.
+        variant: "positive", "negative" or "mixed", the sign map of the paper's reparametrised
+            models (see `definite`); only for these.
+
+    Raises:
+        UnsupportedArchitecture: there is no S6 layer; the message says what there is.
+        MissingTensor: a layer lacks a weight.
+        CorruptFile, UnsafeFile: the file cannot be trusted.
+        CheckpointError: shapes and config contradict each other, or the number of groups is unknown.
+    """
+    path = Path(path)
+    _require_options(groups, variant)
+    _refuse_numpy_archive(path)
+    archive = open_archive(path)
+    config = read_config(archive.folder if archive.folder is not None else path.parent)
+    found = find_layers(archive, variant)
+    description = describe(config)
+    architecture, warnings = _architecture(archive, found, description)
+    expected = _expected(description, groups, found)
+    sizes = tuple(_measured(layer, expected) for layer in found)
+    _require_count(found, description)
+    row = architecture_named(architecture)
+    return Checkpoint(
+        path=path,
+        architecture=architecture,
+        format=archive.format,
+        config=None if config is None else dict(config.values),
+        layers=tuple(_slot(i, layer, size) for i, (layer, size) in enumerate(zip(found, sizes, strict=True))),
+        warnings=warnings,
+        bytes_total=archive.bytes_total,
+        _archive=archive,
+        _found=found,
+        _sizes=sizes,
+        _facts=_layer_facts(description, row, warnings, variant),
+        _dropped=() if row is None else row.dropped,
+    )
+
+
+def _require_options(groups: int | None, variant: str | None) -> None:
+    if groups is not None and groups < 1:
+        raise CheckpointError(f"groups should be a positive number of (S_B, S_C) pairs per layer, found {groups}")
+    if variant is not None and variant not in VARIANTS:
+        raise CheckpointError(f"variant should be one of {', '.join(VARIANTS)}, found {ascii(variant)[:40]}")
+
+
+def _refuse_numpy_archive(path: Path) -> None:
+    """A zip of .npy arrays is somebody's dump, not a checkpoint: say what it lacks, by its names alone."""
+    if not path.is_file():
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return
+    if not members or not all(name.endswith(".npy") for name in members):
+        return
+    names = [name.removesuffix(".npy") for name in members]
+    last = {name.rsplit(".", 1)[-1] for name in names}
+    if "A_log" in last and not any(name.endswith("in_proj.weight") for name in names):
+        listed = ", ".join(shown(name) for name in names[:6])
+        raise MissingTensor(
+            f"{shown(path)}: expected a checkpoint, found a numpy archive ({listed}, ...) with A_log but without "
+            "in_proj.weight, which holds S_B and S_C of Mamba-2; open the model's own weights"
+        )
+    raise UnsupportedArchitecture(
+        f"{shown(path)}: expected safetensors or torch weights, found a numpy archive; save them with safetensors.numpy"
+    )
+
+
+def _architecture(
+    archive: Archive, found: tuple[FoundLayer, ...], description: Description
+) -> tuple[str, tuple[str, ...]]:
+    """The architecture's name, and what is uncertain about it."""
+    kinds = {layer.layout.kind for layer in found}
+    row = description.architecture
+    if row is not None:
+        if not kinds <= set(row.kinds):
+            raise CheckpointError(
+                f"config.json says {row.name}, whose layers are of kind {' or '.join(row.kinds)}, but the tensors are "
+                f"those of {', '.join(sorted(kinds))}; use the config.json saved with the weights"
+            )
+        return row.name, row.warnings
+    warnings: tuple[str, ...] = ()
+    if description.model_type is not None:
+        known = ascii(description.model_type[:40])
+        warnings = (f"config.json names the model type {known}, which is not in the table: read by tensor names alone",)
+    if any(name.endswith("backbone.embedding.weight") for name in archive.names):
+        return "mamba_ssm", warnings
+    mamba1 = [layer.tensors for layer in found if layer.layout.kind == "mamba1"]
+    if mamba1 and all(tensors.has("b_layernorm.weight") for tensors in mamba1):
+        return "jamba", warnings
+    if mamba1:
+        warnings = (*warnings, NORMS_UNKNOWN)
+    return "+".join(sorted(kind.replace("mamba1", "mamba") for kind in kinds)), warnings
+
+
+def _expected(description: Description, groups: int | None, found: tuple[FoundLayer, ...]) -> dict[str, Fact]:
+    expected = dict(description.sizes)
+    if groups is None:
+        return expected
+    if all(layer.layout.kind != "mamba2" for layer in found):
+        raise CheckpointError(f"groups={groups} was given, but no layer here is a Mamba-2 layer; leave it out")
+    if "groups" in expected and expected["groups"].value != groups:
+        known = expected["groups"]
+        raise CheckpointError(f"groups is {groups} as given but {known.value} by {known.source}; leave it out")
+    return expected | {"groups": Fact(groups, "the number given")}
+
+
+def _measured(layer: FoundLayer, expected: Sizes) -> Sizes:
+    layer.layout.reads(layer.tensors)  # a missing tensor is the plainer message, so it comes first
+    sizes = layer.layout.measure(layer.tensors, expected)
+    require_agreement(layer.tensors.name, sizes, expected)
+    return sizes
+
+
+def _require_count(found: tuple[FoundLayer, ...], description: Description) -> None:
+    layers = description.layers
+    if layers is not None and layers.value != len(found):
+        raise CheckpointError(
+            f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one shard "
+            "of several (open the folder) or the config another model's"
+        )
+
+
+def _layer_facts(
+    description: Description, row: Architecture | None, warnings: tuple[str, ...], variant: str | None
+) -> LayerFacts:
+    return LayerFacts(
+        weightless_norms=row is not None and row.weightless_norms,
+        norms_known=NORMS_UNKNOWN not in warnings,
+        norm_eps=description.norm_eps,
+        multipliers=description.multipliers,
+        dt_bias_multiplier=description.dt_bias_multiplier,
+        dt_limit=description.dt_limit,
+        variant=variant,
+    )
+
+
+def _slot(index: int, layer: FoundLayer, sizes: Sizes) -> LayerSlot:
+    tensors = layer.tensors
+    known = {size: sizes[size].value for size in ("heads", "groups", "d_model") if size in sizes}
+    return LayerSlot(
+        name=tensors.name,
+        index=index,
+        kind=layer.layout.kind,
+        tensors=tuple(tensors.prefix + suffix for suffix in layer.layout.reads(tensors)),
+        d_inner=sizes["d_inner"].value,
+        d_state=sizes["d_state"].value,
+        **known,
+    )
+
+
+def _dropped_by_tensors(found: FoundLayer) -> tuple[str, ...]:
+    """What only the tensors of one layer show."""
+    if found.layout.kind != "mamba2":
+        return ()
+    return ("gated RMS norm",) if found.tensors.has("norm.weight") else ()
