@@ -41,4 +41,6 @@ def _plain(value: Any, path: str, reasons: dict[str, str]) -> Any:
 def _why_not_finite(value: float) -> str:
     if math.isnan(value):
         return "not a number: the quantity is undefined here"
-    return "overflows float64: see the field's log_ counterpart" if value > 0 else "minus infinity: the logarithm of zero"
+    return (
+        "overflows float64: see the field's log_ counterpart" if value > 0 else "minus infinity: the logarithm of zero"
+    )

@@ -92,7 +92,10 @@ def classify(
         horizon=horizon,
         throw=False,
     )
-    prediction = theorems.predict_scenario(system) if system else theorems.Prediction(Scenario.UNDECIDED, "x", "y")
+    if system is None:
+        prediction = theorems.predict_from_definiteness(layer, x0, group or 0)
+    else:
+        prediction = theorems.predict_scenario(system)
     simulated = simulated_scenario(trajectory)
     fates = token_fates(trajectory)
     if system is None:

@@ -59,9 +59,7 @@ def test_laws_of_general_decay_rates():
     """Theory section 10: exponents -1/2 and then -K_l / 2."""
     case = system(mu=(0.9, -1.0), a=(2.0, 0.05), s=0.5, x0=np.ones(5))
     laws = predict_laws(case, Scenario.CONVERGENT)
-    np.testing.assert_allclose(
-        [law.exponent for law in laws], [-0.5, -3.7047, -4.3839, -4.4359, -4.3352], atol=5e-5
-    )
+    np.testing.assert_allclose([law.exponent for law in laws], [-0.5, -3.7047, -4.3839, -4.4359, -4.3352], atol=5e-5)
     case = system(mu=(-1.0, -0.5), a=(0.2, 3.0), s=0.5, x0=np.ones(5))
     constants = [law.constant for law in predict_laws(case, Scenario.CONVERGENT)]
     np.testing.assert_allclose(constants, [1, 0.37797, 0.25445, 0.2083, 0.1911], atol=3e-5)

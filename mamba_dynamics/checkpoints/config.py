@@ -19,6 +19,7 @@ from typing import Any
 from .._errors import CorruptFile
 from .base import shown
 from .files import open_regular
+from .folder import allowed_root, inside
 
 MAX_BYTES = 10_000_000
 
@@ -92,11 +93,11 @@ class Config:
 def read_config(folder: Path) -> Config | None:
     """The `config.json` of a folder, or None where there is none.
 
-    Raises `UnsafeFile` when it is not a regular file, `CorruptFile` when it is too large or not
+    Raises `UnsafeFile` when it is not a regular file or a link leads out of the folder, `CorruptFile` when it is too large or not
     one JSON object.
     """
-    path = folder / "config.json"
-    if not path.exists():
+    path = inside(folder, "config.json", allowed_root(folder))
+    if path is None:
         return None
     with open_regular(path) as file:
         raw = file.read(MAX_BYTES + 1)

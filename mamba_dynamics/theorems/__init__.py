@@ -7,6 +7,7 @@ from .base import GrowthLaw as GrowthLaw
 from .base import LawName as LawName
 from .base import Prediction as Prediction
 from .base import ScalarSystem as ScalarSystem
+from .definiteness import predict_from_definiteness as predict_from_definiteness
 from .dichotomy import predict_scenario as predict_scenario
 
 

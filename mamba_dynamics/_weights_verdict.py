@@ -1,0 +1,176 @@
+"""What the weights of one S6 layer say by themselves: no tokens, no JAX.
+
+Three levels (theory 4.7), each with how it is known, and where they disagree:
+
+* spectral: the paper's rule. All non-zero eigenvalues of M negative: convergent; one positive: divergent.
+  Observed in the paper in two dimensions, false for non-normal M (theory 4.3).
+* certified: definiteness of sym(M), which decides the regime for every token. A generic pretrained layer
+  is indefinite: what happens then depends on the token.
+* channels: each channel alone is a one-dimensional layer, classified by the sign of mu_d = M_dd (theory 3.6).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._certify import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
+from ._layer import S6Layer
+from ._linalg import Spectrum, spectrum_of_M, spectrum_of_symmetric_part
+from ._outcomes import KnownBy, Scenario
+
+#: A layer is dead when |S_B|_F |S_C|_F, which bounds |q(x)| / |x|^2, is below this: tokens of any usual size
+#: cannot move by one rounding error of float64.
+DEAD = 1e-20
+
+
+@dataclass(frozen=True, eq=False)
+class SignSummary:
+    """A spectrum with its counts by sign, and how the counts are known."""
+
+    spectrum: Spectrum
+    positive: int
+    negative: int
+    zero: int
+    known_by: KnownBy
+
+    @classmethod
+    def of(cls, spectrum: Spectrum, certified: SignCounts | None, sign: int) -> "SignSummary":
+        """Certified counts where there are any; `sign` = -1 swaps them (a negative multiplier on M)."""
+        found, known_by = (spectrum, KnownBy.CHECKED) if certified is None else (certified, KnownBy.CERTIFIED)
+        positive, negative = (found.positive, found.negative) if sign > 0 else (found.negative, found.positive)
+        return cls(spectrum, positive, negative, found.zero, known_by)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupVerdict:
+    """One group's M: spectra, channels (convergent, slow or fast, degenerate) and the scenarios they imply."""
+
+    spectrum: SignSummary
+    symmetric_part: SignSummary
+    definiteness: str
+    channels_convergent: int
+    channels_divergent: int
+    channels_degenerate: int
+    spectral: Scenario
+    certified: Scenario
+    dead: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsVerdict:
+    """The verdict on a layer's weights: its groups, and what they say together."""
+
+    layer: S6Layer
+    groups: tuple[GroupVerdict, ...]
+    spectral: Scenario
+    certified: Scenario
+    known_by: KnownBy
+    disagreements: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def weights_verdict(layer: S6Layer) -> WeightsVerdict:
+    """Judge a layer by its weights: O(D N^2) time and O(D N) memory per group."""
+    groups = tuple(_judge_group(layer, group) for group in range(layer.groups))
+    spectral, certified = _common([g.spectral for g in groups]), _common([g.certified for g in groups])
+    dead = [group for group, one in enumerate(groups) if one.dead]
+    warnings = list(layer.warnings) + [note for one in groups[:1] for note in one.notes]
+    if dead:
+        which = "" if layer.groups == 1 else f" ({layer.group_axis} {', '.join(str(g + 1) for g in dead)})"
+        warnings.append(f"dead layer{which}: |S_B| |S_C| is below {DEAD:g}, so M is zero to working precision")
+    if layer.norms.any:
+        warnings.append("signs are before the norms on B, C or Delta: they stay, but rates change with the token")
+    certain = all(one.symmetric_part.known_by is KnownBy.CERTIFIED for one in groups)
+    return WeightsVerdict(
+        layer,
+        groups,
+        spectral,
+        certified,
+        KnownBy.CERTIFIED if certain else KnownBy.CHECKED,
+        _disagreements(layer, groups),
+        tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _judge_group(layer: S6Layer, group: int) -> GroupVerdict:
+    B, C, sign = layer.B_map(group), layer.C_map(group), int(np.sign(layer.gain))
+    spectrum = SignSummary.of(spectrum_of_M(B, C), eigenvalue_signs(B, C), sign)
+    symmetric = SignSummary.of(spectrum_of_symmetric_part(B, C), symmetric_signs(B, C), sign)
+    counts = SignCounts(symmetric.positive, symmetric.negative, symmetric.zero)
+    channels = sign * channel_signs(B, C)
+    dead = bool(_size(B) * _size(C) < DEAD)
+    certain = symmetric.known_by is KnownBy.CERTIFIED
+    definiteness = counts.definiteness if certain else "undecided"
+    return GroupVerdict(
+        spectrum=spectrum,
+        symmetric_part=symmetric,
+        definiteness=definiteness,
+        channels_convergent=int(np.sum(channels < 0)),
+        channels_divergent=int(np.sum(channels > 0)),
+        channels_degenerate=int(np.sum(channels == 0)),
+        spectral=Scenario.CONSTANT if _is_zero(B, C) else _spectral_rule(spectrum, min(B.shape)),
+        certified=Scenario.CONSTANT if _is_zero(B, C) else _certified_scenario(definiteness, dead),
+        dead=dead,
+        notes=_notes(definiteness),
+    )
+
+
+def _is_zero(B, C) -> bool:
+    """Whether M = sum_n c_n b_n^T is exactly zero because every term is."""
+    return not np.any(B.any(axis=1) & C.any(axis=1))
+
+
+def _size(matrix) -> float:
+    largest = float(np.max(np.abs(matrix), initial=0.0))
+    return largest * float(np.linalg.norm(matrix / largest)) if largest else 0.0
+
+
+def _spectral_rule(found: SignSummary, rank: int) -> Scenario:
+    """The paper's rule on the `rank` eigenvalues that may be non-zero."""
+    if found.positive:
+        return Scenario.DIVERGENT
+    if found.negative == rank:
+        return Scenario.CONVERGENT
+    return Scenario.UNDECIDED
+
+
+def _certified_scenario(definiteness: str, dead: bool) -> Scenario:
+    return {
+        "negative_definite": Scenario.CONVERGENT,
+        "positive_definite": Scenario.DIVERGENT,
+        "indefinite": Scenario.UNDECIDED if dead else Scenario.MIXED,
+    }.get(definiteness, Scenario.UNDECIDED)
+
+
+def _notes(definiteness: str) -> tuple[str, ...]:
+    return {
+        "positive_semidefinite": ("q(x) >= 0 for every token: the first token's coordinates never shrink",),
+        "negative_semidefinite": ("q(x) <= 0 for every token: the first token's coordinates never grow",),
+        "zero": ("q(x) = 0 for every token: the first token does not move",),
+        "undecided": ("the signs of sym(M) could not be certified",),
+    }.get(definiteness, ())
+
+
+def _common(scenarios: list[Scenario]) -> Scenario:
+    return scenarios[0] if len(set(scenarios)) == 1 else Scenario.MIXED
+
+
+def _disagreements(layer: S6Layer, groups: tuple[GroupVerdict, ...]) -> tuple[str, ...]:
+    found = []
+    for index, group in enumerate(groups):
+        where = "" if len(groups) == 1 else f"{layer.group_axis} {index + 1}: "
+        both_signs = group.definiteness == "indefinite"
+        if group.spectral in (Scenario.CONVERGENT, Scenario.DIVERGENT) and both_signs:
+            found.append(
+                f"{where}the eigenvalue rule says {group.spectral}, but sym(M) is indefinite: tokens with q(x) of both "
+                "signs exist, and what happens depends on the token"
+            )
+        other = group.channels_divergent if group.spectral is Scenario.CONVERGENT else group.channels_convergent
+        if group.spectral in (Scenario.CONVERGENT, Scenario.DIVERGENT) and other:
+            against = "divergent" if group.spectral is Scenario.CONVERGENT else "convergent"
+            found.append(
+                f"{where}the eigenvalue rule says {group.spectral}, but {other} of {layer.channels} channels alone "
+                f"are {against}"
+            )
+    return tuple(found)

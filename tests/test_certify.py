@@ -1,0 +1,130 @@
+"""Certificates never contradict exact arithmetic, and are not empty."""
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mamba_dynamics import _certify
+from mamba_dynamics._certify import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
+
+
+def exact_inertia(S):
+    """By sympy, over the rationals: signs of the real roots of the characteristic polynomial."""
+    t = sympy.symbols("t")
+    polynomial = sympy.Poly(S.charpoly(t).as_expr(), t)
+    roots = [(root, m) for factor, m in polynomial.factor_list()[1] for root in sympy.Poly(factor, t).real_roots()]
+    return tuple(sum(m for root, m in roots if test(root)) for test in (lambda r: r > 0, lambda r: r < 0))
+
+
+small = st.integers(-3, 3)
+
+
+def matrices(N, D):
+    return st.lists(small, min_size=2 * N * D, max_size=2 * N * D).map(lambda v: np.array(v, float).reshape(2, N, D))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from([(1, 1), (1, 3), (2, 3), (2, 5), (3, 3)]).flatmap(lambda shape: matrices(*shape)))
+@example(np.array([[[1.0, 1.0], [1.0, 1.0]], [[1.0, -1.0], [1.0, -1.0]]]))
+@example(np.zeros((2, 2, 4)))
+def test_inertia_is_exact(pair):
+    """Small integers: ties, zero eigenvalues and rank deficiency abound."""
+    B, C = pair
+    found = symmetric_signs(B, C)
+    S = sympy.Matrix((C.T @ B + B.T @ C).astype(int).tolist())
+    assert found is not None
+    assert (found.positive, found.negative) == exact_inertia(S)
+    assert found.positive + found.negative + found.zero == B.shape[1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from([(1, 1), (1, 3), (2, 3), (3, 3)]).flatmap(lambda shape: matrices(*shape)))
+def test_eigenvalue_signs_are_exact(pair):
+    B, C = pair
+    found = eigenvalue_signs(B, C)
+    K = sympy.Matrix((B @ C.T).astype(int).tolist())
+    t = sympy.symbols("t")
+    polynomial = sympy.Poly(K.charpoly(t).as_expr(), t)
+    roots = [
+        complex(root) for factor, m in polynomial.factor_list()[1] for root in sympy.Poly(factor, t).nroots(30) * m
+    ]
+    if found is None:
+        assert any(abs(z.real) < 1e-12 for z in roots), "only an eigenvalue on the imaginary axis may go undecided"
+        return
+    assert found.positive == sum(z.real > 1e-12 for z in roots)
+    assert found.negative == sum(z.real < -1e-12 for z in roots)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.floats(-4, 4), st.floats(-4, 4)), min_size=1, max_size=6))
+@example([(0.1, 1.0), (0.2, 1.0), (0.3, -1.0)])
+@example([(1e-200, 1e-200), (-1e-200, 1e-200)])
+@example([(5e-324, 1.0), (1.0, -5e-324), (1e-300, 1e-300)])
+def test_channel_signs_are_exact(pairs):
+    from fractions import Fraction
+
+    B, C = np.array(pairs).T[:, :, None]
+    exact = sum(Fraction(b) * Fraction(c) for b, c in pairs)
+    assert channel_signs(B, C)[0] == (exact > 0) - (exact < 0)
+
+
+@pytest.mark.parametrize(("N", "D"), [(16, 1536), (8, 64), (16, 20)])
+def test_generic_layers_are_decided(N, D):
+    """Theory 4.7: N positive and N negative eigenvalues of sym(M) whenever 2N <= D."""
+    B, C = np.random.default_rng(0).normal(size=(2, N, D))
+    found, spectrum = symmetric_signs(B, C), eigenvalue_signs(B, C)
+    assert found is not None
+    assert spectrum is not None
+    dense = np.linalg.eigvalsh(C.T @ B + B.T @ C)
+    assert (found.positive, found.negative) == (np.sum(dense > 1e-8), np.sum(dense < -1e-8))
+    if 2 * N <= D:
+        assert (found.positive, found.negative, found.zero) == (N, N, D - 2 * N)
+    assert spectrum.positive == np.sum(np.linalg.eigvals(B @ C.T).real > 0)
+
+
+def test_a_definite_parametrisation_is_certified_semidefinite():
+    """S_B = diag(lambda) S_C (theory 7) with float32 weights and lambda a power of two: exact rank N."""
+    U = np.float32(np.random.default_rng(1).normal(size=(6, 30))).astype(float)
+    assert symmetric_signs(-2.0 * U, U) == SignCounts(0, 6, 24)
+    assert symmetric_signs(-2.0 * U, U).definiteness == "negative_semidefinite"
+    nudged = -2.0 * U
+    nudged[0, 0] = np.nextafter(nudged[0, 0], 1.0)
+    assert symmetric_signs(nudged, U).definiteness == "indefinite", "one unit in the last place breaks it, provably"
+
+
+@pytest.mark.parametrize(
+    ("M", "definiteness"),
+    [
+        ([[-1, 10], [0, -1]], "indefinite"),
+        ([[0.1, -10], [0, 0.1]], "indefinite"),
+        ([[-1, 1], [-1, -1]], "negative_definite"),
+        ([[2, 1], [1, 0.5]], "positive_semidefinite"),
+        ([[0, 1], [-1, 0]], "zero"),
+    ],
+)
+def test_definiteness(M, definiteness):
+    assert symmetric_signs(np.array(M, float), np.eye(2)).definiteness == definiteness
+
+
+def test_rounding_bound_encloses_the_exact_product():
+    from fractions import Fraction
+
+    A, B = np.random.default_rng(2).normal(size=(2, 3, 50)) * 10.0 ** np.random.default_rng(3).integers(
+        -9, 0, (2, 3, 50)
+    )
+    value, error = _certify.gram(A, B)
+    for i in range(3):
+        for j in range(3):
+            exact = sum(Fraction(a) * Fraction(b) for a, b in zip(A[i], B[j], strict=True))
+            assert abs(Fraction(value[i, j]) - exact) <= Fraction(error[i, j])
+    assert np.all(error < 1e-12 * (np.abs(A) @ np.abs(B).T)), "an enclosure must also be narrow"
+
+
+def test_precision_is_put_back():
+    import flint
+
+    before = flint.ctx.prec
+    symmetric_signs(np.eye(3), np.eye(3))
+    assert flint.ctx.prec == before
