@@ -17,7 +17,9 @@ def read_tokens(path: Path) -> np.ndarray:
     """
     array = _load(path, "tokens")
     if not isinstance(array, np.ndarray):
-        raise CorruptFile(f"{path}: expected one array in .npy format, found an .npz archive; save tokens with numpy.save")
+        raise CorruptFile(
+            f"{path}: expected one array in .npy format, found an .npz archive; save tokens with numpy.save"
+        )
     return _numeric(array, path, "tokens")
 
 
@@ -25,7 +27,9 @@ def read_layer(path: Path) -> S6Layer:
     """A one-group layer from an .npz file with the arrays `S6Layer.from_matrices` takes."""
     archive = _load(path, "a layer")
     if isinstance(archive, np.ndarray):
-        raise CorruptFile(f"{path}: expected an .npz archive of weights, found a single array; save it with numpy.savez")
+        raise CorruptFile(
+            f"{path}: expected an .npz archive of weights, found a single array; save it with numpy.savez"
+        )
     with archive:
         try:
             arrays = {key: _numeric(archive[key], path, key) for key in archive.files if key in _KNOWN}
@@ -42,18 +46,27 @@ def read_layer(path: Path) -> S6Layer:
     S_Delta = arrays["S_Delta"] if "S_Delta" in arrays else (arrays["dt_up"], arrays["dt_down"])
     rates = {key: arrays[key] for key in ("A_log", "a") if key in arrays}
     return S6Layer.from_matrices(
-        S_B=arrays["S_B"], S_C=arrays["S_C"], S_Delta=S_Delta, dt_bias=arrays.get("dt_bias", 0.0), name=path.name, **rates
+        S_B=arrays["S_B"],
+        S_C=arrays["S_C"],
+        S_Delta=S_Delta,
+        dt_bias=arrays.get("dt_bias", 0.0),
+        name=path.name,
+        **rates,
     )
 
 
 def _load(path: Path, what: str):
     if not path.is_file():
-        raise CorruptFile(f"{path}: expected a file with {what}, found {'a folder' if path.is_dir() else 'nothing there'}; check the path")
+        raise CorruptFile(
+            f"{path}: expected a file with {what}, found {'a folder' if path.is_dir() else 'nothing there'}; check the path"
+        )
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         why = " ".join(str(error).split())
-        raise CorruptFile(f"{path}: expected {what} in numpy format, found something else ({why}); save it with numpy") from None
+        raise CorruptFile(
+            f"{path}: expected {what} in numpy format, found something else ({why}); save it with numpy"
+        ) from None
 
 
 def _numeric(array: np.ndarray, path: Path, key: str) -> np.ndarray:
@@ -61,5 +74,7 @@ def _numeric(array: np.ndarray, path: Path, key: str) -> np.ndarray:
         raise CorruptFile(f"{path}: expected real numbers in {key}, found dtype {array.dtype}; convert it to float64")
     if not np.all(np.isfinite(array)):
         bad = int(np.sum(~np.isfinite(array)))
-        raise LayerShapeError(f"{path}: expected finite numbers in {key}, found {bad} NaN or infinite; check how it was made")
+        raise LayerShapeError(
+            f"{path}: expected finite numbers in {key}, found {bad} NaN or infinite; check how it was made"
+        )
     return array.astype(np.float64)

@@ -37,9 +37,7 @@ def simulate(
     from .._simulation_document import simulation_document
     from .._verdict import classify
 
-    verdict = classify(
-        system, tokens, until=until, log_until=log_until, rtol=rtol, atol=atol, max_steps=max_steps
-    )
+    verdict = classify(system, tokens, until=until, log_until=log_until, rtol=rtol, atol=atol, max_steps=max_steps)
     if json:
         print_json(simulation_document(verdict))
     else:
@@ -82,7 +80,9 @@ def _print_tables(verdict: "Verdict") -> None:
     facts.add_row("theory", f"{prediction.scenario.value}: {prediction.why} [{prediction.source}]".replace("[", "\\["))
     facts.add_row("simulation", f"{run.outcome.value}: {run.why}")
     if run.blow_up:
-        facts.add_row("blow-up", f"T* = {run.blow_up.time:.15g} +- {run.blow_up.error:.1e}, token {run.blow_up.token + 1}")
+        facts.add_row(
+            "blow-up", f"T* = {run.blow_up.time:.15g} +- {run.blow_up.error:.1e}, token {run.blow_up.token + 1}"
+        )
     facts.add_row("reached", f"ln(1 + t) = {run.log1p_t[-1]:.6g}")
     facts.add_row("work", f"{run.rhs_evaluations} right-hand sides, {run.steps} steps, {run.wall_seconds:.2f} s")
     facts.add_row("agreement", verdict.agreement.value)
@@ -93,7 +93,9 @@ def _print_tables(verdict: "Verdict") -> None:
 def _token_table(verdict: "Verdict"):
     from rich.table import Table
 
-    table = Table("token", "fate", "ln|x| at the end", "law", "predicted", "measured", "+-", "constant", "measured", "agrees")
+    table = Table(
+        "token", "fate", "ln|x| at the end", "law", "predicted", "measured", "+-", "constant", "measured", "agrees"
+    )
     for token in verdict.tokens:
         law, exponent, constant = token.law, token.exponent, token.constant
         table.add_row(
