@@ -19,6 +19,7 @@ of J, N positive and N negative, the rest zero. det(W W^T) != 0, in balls, prove
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import flint
 import numpy as np
@@ -227,4 +228,4 @@ def _signs_by_polynomial(matrix: flint.fmpz_mat | None, *, real: bool) -> SignCo
 
 def _sign_changes(coefficients: list[int]) -> int:
     signs = [c > 0 for c in coefficients if c]
-    return sum(a != b for a, b in zip(signs, signs[1:], strict=False))
+    return sum(a != b for a, b in pairwise(signs))

@@ -52,7 +52,7 @@ class Spectrum:
     def _extreme(self, of) -> float:
         total = self.positive + self.negative + self.zero
         parts = self.eigenvalues.real.tolist()
-        return float(of(parts + [0.0] if len(parts) < total else parts))
+        return float(of([*parts, 0.0] if len(parts) < total else parts))
 
 
 def power_of_two_scale(matrix: FloatArray) -> int:

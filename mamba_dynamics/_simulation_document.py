@@ -33,7 +33,7 @@ def simulation_document(verdict: Verdict) -> dict[str, Any]:
     }
     if run.blow_up is None:
         names = ("blow_up_time", "blow_up_time_error", "blow_up_token")
-        document["null_reasons"] = {name: no_blow_up for name in names}
+        document["null_reasons"] = dict.fromkeys(names, no_blow_up)
     return document
 
 

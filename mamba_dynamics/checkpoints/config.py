@@ -93,8 +93,8 @@ class Config:
 def read_config(folder: Path) -> Config | None:
     """The `config.json` of a folder, or None where there is none.
 
-    Raises `UnsafeFile` when it is not a regular file or a link leads out of the folder, `CorruptFile` when it is too large or not
-    one JSON object.
+    Raises `UnsafeFile` when it is not a regular file or a link out of the folder, `CorruptFile` when
+    it is too large or not one JSON object.
     """
     path = inside(folder, "config.json", allowed_root(folder))
     if path is None:
