@@ -57,9 +57,8 @@ def read_layer(path: Path) -> S6Layer:
 
 def _load(path: Path, what: str):
     if not path.is_file():
-        raise CorruptFile(
-            f"{path}: expected a file with {what}, found {'a folder' if path.is_dir() else 'nothing there'}; check the path"
-        )
+        found = "something that is not a regular file" if path.exists() else "nothing there"
+        raise CorruptFile(f"{path}: expected a file with {what}, found {found}; check the path")
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:

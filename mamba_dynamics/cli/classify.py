@@ -33,7 +33,7 @@ def classify(
     max_steps: Annotated[int, typer.Option(min=1, help="Budget of solver steps per layer.")] = 4096,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Say what tokens do in each S6 layer of a checkpoint: the paper's rule, the certificate, and the tokens' own ODE."""
+    """Say what tokens do in each S6 layer of a checkpoint: eigenvalue rule, certificate, and the tokens' own ODE."""
     from .._report import classify_checkpoint
     from .arrays import read_tokens
     from .progress import progress_on_stderr

@@ -88,30 +88,32 @@ def _print_tables(verdict: "Verdict") -> None:
     facts.add_row("agreement", verdict.agreement.value)
     console.print(facts)
     console.print(_token_table(verdict))
+    laws = dict.fromkeys(token.law.name.value for token in verdict.tokens if token.law)
+    if laws:
+        console.print(f"slope: predicted by {', '.join(laws)} (see mamba_dynamics.GrowthLaw); constant: measured")
 
 
 def _token_table(verdict: "Verdict"):
+    from rich import box
     from rich.table import Table
 
-    table = Table(
-        "token", "fate", "ln|x| at the end", "law", "predicted", "measured", "+-", "constant", "measured", "agrees"
-    )
+    names = ("token", "fate", "ln|x|", "slope", "measured", "+-", "constant", "law")
+    table = Table(*names, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     for token in verdict.tokens:
         law, exponent, constant = token.law, token.exponent, token.constant
+        known = law is not None and law.constant is not None
         table.add_row(
             str(token.index + 1),
             token.fate.value,
-            f"{verdict.trajectory.log_norms[-1, token.index]:.8g}",
-            law.name.value if law else "no claim",
+            f"{verdict.trajectory.log_norms[-1, token.index]:.6g}",
             _short(law.exponent if law else None),
             _short(exponent.value if exponent else None),
             f"{exponent.standard_error:.0e}" if exponent else "",
-            _short(law.constant if law else None),
-            _short(constant.value if constant and law and law.constant is not None else None),
-            token.agreement.value if law else "",
+            _short(constant.value if constant and known else None),
+            token.agreement.value if law else "no claim",
         )
     return table
 
 
 def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:.7g}"
+    return "" if value is None else f"{value:.6g}"
