@@ -86,7 +86,7 @@ class S6Layer:
     paper), or "u", the normed residual stream (Mamba-2). `heads_per_group` is 1 for Mamba-1.
     Arrays are stored as read-only float64, which holds BF16, F16 and F32 weights exactly.
 
-    Raises `LayerShapeError` when the shapes do not fit together.
+    Raises `LayerShapeError` when the shapes do not fit together or a weight is not finite.
     """
 
     S_B: FloatArray
@@ -114,6 +114,12 @@ class S6Layer:
             value = getattr(self, key)
             if value is not None:
                 array = np.array(value, dtype=np.float64)
+                if not np.all(np.isfinite(array)):
+                    bad = int(np.sum(~np.isfinite(array)))
+                    raise LayerShapeError(
+                        f"{self.name}: {key} should be finite, found {bad} NaN or infinite of {array.size} values; "
+                        "check where the weights come from"
+                    )
                 array.flags.writeable = False
                 object.__setattr__(self, key, array)
         self._check_shapes()

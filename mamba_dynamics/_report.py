@@ -133,7 +133,7 @@ def classify_checkpoint(
         try:
             layer = checkpoint.layer(index)
             weights = weights_verdict(layer)
-        except CheckpointError as error:
+        except (CheckpointError, LayerShapeError) as error:
             reports.append(LayerReport(slot, error=str(error)))
             continue
         x0 = _tokens_for(layer, tokens, random_tokens, seed)

@@ -1,0 +1,362 @@
+"""The command line as a user meets it: the JSON contract, exit codes, and one line for every bad input."""
+
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+from mamba_dynamics.cli import app
+from mamba_dynamics.sample import sample_path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from make_shaped_checkpoint import write as write_shaped  # noqa: E402
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def document(*arguments, code=0):
+    result = run(*arguments, "--json")
+    assert result.exit_code == code, result.stderr
+    assert result.stdout.count("\n") == 1, "one JSON document on stdout, nothing else"
+    return json.loads(result.stdout, parse_constant=lambda token: pytest.fail(f"bare {token} in JSON"))
+
+
+LAYER_FIELDS = {
+    "name", "index", "kind", "d_inner", "d_state", "heads", "groups", "spectrum", "symmetric_part", "channels",
+    "step_size", "tokens", "scenario", "known_by", "dropped", "warnings",
+}  # fmt: skip
+
+
+def test_classify_without_arguments_does_the_main_job():
+    found = document("classify")
+    assert found["schema_version"] == 1
+    assert {"path", "architecture", "format", "layers", "bytes_read", "bytes_total"} <= found["checkpoint"].keys()
+    assert found["checkpoint"]["layers"] == len(found["layers"]) == 4
+    weights = load_file(sample_path() / "model.safetensors")
+    for i, layer in enumerate(found["layers"]):
+        assert layer.keys() >= LAYER_FIELDS
+        x_proj = weights[f"backbone.layers.{i}.mixer.x_proj.weight"].astype(float)
+        B, C = x_proj[6:22], x_proj[22:38]
+        got = np.array([complex(*z) for z in layer["spectrum"]["eigenvalues"]])
+        want = np.linalg.eigvals(B @ C.T)
+        np.testing.assert_allclose(np.sort_complex(got.round(9)), np.sort_complex(want.round(9)), rtol=1e-5, atol=1e-8)
+        assert layer["spectrum"]["positive"] == np.sum(want.real > 0)
+        assert layer["channels"]["convergent"] == np.sum((B * C).sum(axis=0) < 0)
+        dt_bias = weights[f"backbone.layers.{i}.mixer.dt_proj.bias"].astype(float)
+        assert layer["step_size"]["at_zero_median"] == pytest.approx(np.median(np.log1p(np.exp(dt_bias))), rel=1e-12)
+        assert layer["scenario"] == {"spectral": "divergent", "certified": "mixed", "tokens": None}
+        assert layer["known_by"] == "certified"
+    assert found["summary"]["scenario_counts"]["certified"] == {"mixed": 4}
+
+
+def test_the_text_names_every_layer_and_what_was_dropped():
+    result = run("classify")
+    assert result.exit_code == 0
+    assert result.stdout.count("mamba1") == 4
+    assert "dropped by the infinite-depth limit" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "indices"),
+    [(["--layer", "3"], [3]), (["--layer", "-1"], [3]), (["--layers", "0:2"], [0, 1]), (["--layers", "2:"], [2, 3])],
+)
+def test_some_layers_only(arguments, indices):
+    found = document("classify", *arguments)
+    assert [layer["index"] for layer in found["layers"]] == indices
+    assert found["checkpoint"]["bytes_read"] < document("classify")["checkpoint"]["bytes_read"]
+
+
+def definite_checkpoint(folder, sign, D=6, N=6, layers=1):
+    """A checkpoint whose sym(M) is definite by construction (N >= D), so that theory decides for every token."""
+    rng = np.random.default_rng(3)
+    tensors = {}
+    for i in range(layers):
+        C = rng.normal(size=(N, D)) + 2 * np.eye(N, D)
+        weights = {
+            "x_proj.weight": np.vstack([rng.normal(size=(1, D)), sign * C, C]),
+            "dt_proj.weight": 0.3 * rng.normal(size=(D, 1)),
+            "dt_proj.bias": rng.normal(size=D),
+            "A_log": rng.normal(size=(D, N)),
+            "D": np.ones(D),
+            "conv1d.weight": np.ones((D, 1, 4)),
+            "conv1d.bias": np.zeros(D),
+        }
+        tensors.update({f"backbone.layers.{i}.mixer.{k}": v.astype(np.float32) for k, v in weights.items()})
+    save_file(tensors, folder / "model.safetensors")
+    config = {
+        "model_type": "mamba",
+        "hidden_size": D // 2,
+        "intermediate_size": D,
+        "state_size": N,
+        "time_step_rank": 1,
+    }
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
+    return folder
+
+
+def test_tokens_of_a_definite_layer_agree_with_the_theory(tmp_path):
+    definite_checkpoint(tmp_path, -1.0)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 6)))
+    (layer,) = document("classify", tmp_path, "--tokens", tmp_path / "x.npy")["layers"]
+    assert layer["scenario"] == {"spectral": "convergent", "certified": "convergent", "tokens": "convergent"}
+    assert layer["symmetric_part"]["negative"] == 6
+    assert layer["tokens"]["count"] == 3
+    assert layer["tokens"]["scenarios"] == {"convergent": 3}
+    assert layer["tokens"]["alignment_mean"] == pytest.approx(-1.0)
+    assert layer["tokens"]["alignment_negative_fraction"] == 1.0
+    assert layer["tokens"]["agreement"] == "holds"
+
+
+def test_random_tokens_are_seeded(tmp_path):
+    definite_checkpoint(tmp_path, 1.0)
+    one = document("classify", tmp_path, "--random-tokens", 2, "--seed", 1)["layers"][0]["tokens"]
+    again = document("classify", tmp_path, "--random-tokens", 2, "--seed", 1)["layers"][0]["tokens"]
+    other = document("classify", tmp_path, "--random-tokens", 2, "--seed", 2)["layers"][0]["tokens"]
+    assert one["runs"][0]["log_norms_final"] == again["runs"][0]["log_norms_final"]
+    assert one["runs"][0]["log_norms_final"] != other["runs"][0]["log_norms_final"]
+    assert one["agreement"] == "holds", "sym(M) positive definite: the run must diverge, slowly or fast"
+
+
+def test_mamba2_tokens_are_aligned_but_not_integrated():
+    folder = Path(__file__).parent / "fixtures" / "mamba2"
+    d_model = json.loads((folder / "config.json").read_text())["hidden_size"]
+    found = CliRunner().invoke(app, ["classify", str(folder), "--random-tokens", "3", "--json"])
+    layer = json.loads(found.stdout)["layers"][0]
+    assert layer["groups"] == 2
+    assert len(layer["spectrum"]) == 2, "one spectrum per group"
+    assert layer["tokens"]["count"] == 3
+    assert "not closed" in layer["tokens"]["why_no_scenarios"]
+    assert all(group["positive"] + group["negative"] + group["zero"] == d_model for group in layer["spectrum"])
+
+
+def test_weights_only_reads_a_small_part_of_a_published_shape(tmp_path):
+    write_shaped(tmp_path, layers=24, width=768, states=16)
+    found = document("classify", tmp_path)
+    assert len(found["layers"]) == 24
+    assert found["checkpoint"]["bytes_total"] > 5e8
+    assert found["checkpoint"]["bytes_read"] < 0.15 * found["checkpoint"]["bytes_total"]
+    assert {(layer["d_inner"], layer["d_state"]) for layer in found["layers"]} == {(1536, 16)}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["classify"], ["classify", "--json"]])
+def test_neither_jax_nor_torch_is_imported_without_tokens(arguments):
+    code = (
+        "import sys; from mamba_dynamics.cli import app\n"
+        f"try: app({arguments!r})\nexcept SystemExit: pass\n"
+        "bad = {'jax', 'torch', 'diffrax', 'equinox'} & set(sys.modules); assert not bad, bad"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+
+
+SIMULATE_FIELDS = {
+    "schema_version", "scenario", "outcome", "blow_up_time", "blow_up_time_error", "blow_up_token", "log1p_t_final",
+    "tokens", "rhs_evaluations", "steps", "wall_seconds", "agreement",
+}  # fmt: skip
+
+
+def test_simulate_a_blow_up():
+    found = document("simulate", "--mu", 1, "--s-delta", 1, "--a", 1, "--x0", "0.5,3,1.5,0.1")
+    assert found.keys() >= SIMULATE_FIELDS
+    assert (found["scenario"], found["outcome"], found["agreement"]) == ("fast_divergence", "blew_up", "holds")
+    assert found["blow_up_time"] == pytest.approx(0.0122635567254733, rel=1e-10)
+    assert found["blow_up_token"] == 2, "1-based, as in the paper"
+    second = found["tokens"][1]
+    assert second.keys() >= {"index", "x_final", "log_abs_x_final", "sign", "law", "constant"}
+    assert second["law"]["name"] == "power_of_remaining_time"
+    assert second["law"]["measured"] == pytest.approx(-1 / 3, abs=1e-6)
+    assert second["constant"]["measured"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_simulate_until_and_general_rates():
+    found = document("simulate", "--mu=-1,-0.5", "--s-delta", 0.5, "--a", "0.2,3", "--x0", "1,1", "--log-until", 200)
+    assert found["outcome"] == "reached_until"
+    assert found["log1p_t_final"] == pytest.approx(200)
+    assert found["tokens"][1]["constant"]["predicted"] == pytest.approx(0.37797, abs=1e-5)
+    assert found["blow_up_time"] is None
+    assert "blow_up_time" in found["null_reasons"]
+
+
+def test_simulate_past_float64():
+    """A run whose token overflows nothing, and one whose token would: logarithms carry on."""
+    found = document("simulate", "--mu", 1, "--s-delta=-1e-3", "--a", 1, "--x0", "1")
+    assert found["outcome"] == "diverges_slowly"
+    assert math.isfinite(found["tokens"][0]["log_abs_x_final"])
+
+
+def test_simulate_a_layer_from_files(tmp_path):
+    """Theory 4.3: both eigenvalues are -1, and it blows up at 1 / (16 ln 2); no theorem predicts it: exit 3."""
+    np.savez(
+        tmp_path / "layer.npz", S_B=[[-1.0, 10], [0, -1]], S_C=np.eye(2), S_Delta=np.zeros((2, 2)), a=np.ones((2, 2))
+    )
+    np.save(tmp_path / "x0.npy", [[1.0, 1.0]])
+    found = document("simulate", "--layer", tmp_path / "layer.npz", "--x0", tmp_path / "x0.npy", code=3)
+    assert found["outcome"] == "blew_up"
+    assert found["blow_up_time"] == pytest.approx(1 / (16 * np.log(2)), rel=1e-11)
+    assert found["agreement"] == "undecided"
+    assert "indefinite" in found["theory"]["why"]
+
+
+def test_a_run_that_decides_nothing_exits_with_3():
+    assert run("simulate", "--mu", "-1", "--s-delta", 1, "--a", 1, "--x0", "1", "--until", 1).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "--x0", "1"],
+        ["simulate", "--mu", "1,x", "--s-delta", "1", "--a", "1", "--x0", "1"],
+        ["simulate", "--mu", "1", "--s-delta", "1", "--a", "1", "--x0", "1", "--until", "1", "--log-until", "1"],
+        ["classify", "--tokens", "x.npy", "--random-tokens", "3"],
+        ["classify", "--layers", "1-2"],
+        ["classify", "--layer", "1", "--layers", "0:1"],
+        ["classify", "--nonsense"],
+        ["frobnicate"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments):
+    assert run(*arguments).exit_code == 2
+
+
+def complain(*arguments):
+    """The single line on stderr of a command that must fail with exit code 1 and print nothing."""
+    result = run(*arguments)
+    assert result.exit_code == 1, (result.exit_code, result.stdout, result.stderr)
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def safetensors_bytes(header: dict | bytes, payload: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + payload
+
+
+def entry(start, end, shape=(1,)):
+    return {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+
+
+BAD_FILES = [
+    pytest.param(b"", "empty", id="empty file"),
+    pytest.param((sample_path() / "model.safetensors").read_bytes()[:20000], "cut short", id="truncated"),
+    pytest.param(safetensors_bytes(b"{}", length=10**9), "header", id="header longer than the file"),
+    pytest.param(
+        safetensors_bytes({"a": entry(0, 4), "b": entry(2, 6)}, b"\0" * 6), "overlap", id="overlapping offsets"
+    ),
+    pytest.param(b"<!DOCTYPE html><html>", "web page", id="a web page"),
+    pytest.param(
+        safetensors_bytes({"model.layers.0.self_attn.q_proj.weight": entry(0, 4)}, b"\0" * 4),
+        "transformer",
+        id="transformer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "word"), BAD_FILES)
+def test_a_bad_file_is_one_line(tmp_path, content, word):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    assert word in complain("classify", path)
+    assert os.listdir(tmp_path) == ["model.safetensors"], "nothing is written"
+
+
+def test_a_missing_path_is_one_line(tmp_path):
+    assert "no checkpoint at" in complain("classify", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("target", ["../x.safetensors", "/etc/hostname", "link.safetensors", "fifo.safetensors"])
+def test_an_index_that_leads_elsewhere_is_one_line(tmp_path, target):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "x.safetensors").write_bytes((sample_path() / "model.safetensors").read_bytes())
+    (folder / "link.safetensors").symlink_to(tmp_path / "x.safetensors")
+    os.mkfifo(folder / "fifo.safetensors")
+    index = {"weight_map": {"backbone.layers.0.mixer.A_log": target}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    complain("classify", folder)
+
+
+def test_a_pickle_that_would_run_code_does_not(tmp_path):
+    import pickle
+    import zipfile
+
+    class Trap:
+        def __reduce__(self):
+            return (os.system, (f"touch {tmp_path}/ran",))
+
+    with zipfile.ZipFile(tmp_path / "trap.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"state_dict": Trap()}, protocol=2))
+        archive.writestr("archive/version", "3\n")
+    (tmp_path / "legacy.bin").write_bytes(pickle.dumps(Trap(), protocol=2))
+    for name in ("trap.pt", "legacy.bin"):
+        complain("classify", tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_sizes_that_contradict_the_config_are_one_line(tmp_path):
+    definite_checkpoint(tmp_path, 1.0)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"state_size": 5}))
+    line = complain("classify", tmp_path)
+    assert "5" in line
+    assert "6" in line
+    assert "state_size" in line
+
+
+def test_a_layer_with_nan_is_named_and_the_others_are_reported(tmp_path):
+    definite_checkpoint(tmp_path, -1.0, layers=3)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["backbone.layers.1.mixer.x_proj.weight"][0, 0] = np.nan
+    tensors["backbone.layers.1.mixer.x_proj.weight"][2, 1] = np.inf
+    save_file(tensors, tmp_path / "model.safetensors")
+    result = run("classify", tmp_path, "--json")
+    assert result.exit_code == 1
+    assert "backbone.layers.1.mixer" in result.stderr
+    assert "2" in result.stderr
+    layers = json.loads(result.stdout)["layers"]
+    assert [layer["scenario"] and layer["scenario"]["certified"] for layer in layers] == [
+        "convergent",
+        None,
+        "convergent",
+    ]
+    assert "NaN" in layers[1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("array", "word"),
+    [
+        (np.ones((2, 5)), "(L, 192)"),
+        (np.ones((0, 192)), "(L, 192)"),
+        (np.full((1, 192), np.nan), "1"),
+        (np.array([{"a": 1}], dtype=object), "tokens"),
+        (np.array(["x"]), "dtype"),
+    ],
+)
+def test_bad_tokens_are_one_line(tmp_path, array, word):
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    assert word in complain("classify", "--layer", 0, "--tokens", tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "--mu", "1", "--s-delta", "1", "--a", "-1", "--x0", "1"],
+        ["simulate", "--mu", "1,2", "--s-delta", "1", "--a", "1", "--x0", "1"],
+        ["simulate", "--mu", "1", "--s-delta", "1", "--a", "1", "--x0", "nan"],
+        ["simulate", "--mu", "inf", "--s-delta", "1", "--a", "1", "--x0", "1"],
+        ["simulate", "--layer", "nothing.npz", "--x0", "nothing.npy"],
+        ["classify", "--layer", "9"],
+    ],
+)
+def test_bad_values_are_one_line(arguments):
+    complain(*arguments)
