@@ -218,7 +218,8 @@ def _signs_by_polynomial(matrix: flint.fmpz_mat | None, *, real: bool) -> SignCo
         return SignCounts(positive, negative, zero)
     positive = negative = 0
     reduced = flint.fmpz_poly(coefficients[zero:])
-    for root, multiplicity in reduced.complex_roots() if reduced.degree() else []:
+    roots: list = reduced.complex_roots() if reduced.degree() else []
+    for root, multiplicity in roots:
         part = flint.acb(root).real
         if not (part > 0 or part < 0):
             return None

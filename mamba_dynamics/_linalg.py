@@ -85,7 +85,7 @@ def spectrum_of_symmetric_part(S_B: FloatArray, S_C: FloatArray) -> Spectrum:
     states, channels = S_B.shape
     (B, kb), (C, kc) = scaled(S_B), scaled(S_C)
     if 2 * states < channels:
-        R = np.linalg.qr(np.vstack([C, B]).T, mode="r")
+        R = np.asarray(np.linalg.qr(np.vstack([C, B]).T, mode="r"))
         top, bottom = R[:, :states], R[:, states:]
         half = 0.5 * (top @ bottom.T)
     else:

@@ -39,7 +39,9 @@ def _printable(text: str) -> str:
 def _table(report: "Report") -> Table:
     headers = ["layer", "kind", "D x N", "eig +/-", "sym +/-", "mu_d<0", "rule", "certified"]
     with_tokens = any(layer.tokens is not None for layer in report.layers)
-    table = Table(*headers, *(["tokens"] if with_tokens else []), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table = Table(
+        *headers, *(["tokens"] if with_tokens else []), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1)
+    )
     for layer in report.layers:
         slot, weights = layer.slot, layer.weights
         cells = [str(slot.index), slot.kind, f"{slot.d_inner}x{slot.d_state}"]

@@ -5,7 +5,7 @@ Let T* be the first blow-up time and l* the first token that blows up at it.
     l < l*                          bounded on [0, T*]
     l = l*                          x ~ (3 mu |s| (T* - t))^(-1/3);  for s = 0, (2 mu delta (T* - t))^(-1/2)
     l > l*                          F_l(|x_l|) = p ln|x_k| + C + o(1), k the last non-zero token before l,
-                                    F_l(u) = int e^{a Delta} du / u, Delta = softplus(+-|s| u + b) with the sign of s x_l,
+                                    F_l(u) = int e^{a Delta} du / u, Delta = softplus(sign(s x_l) |s| u + b),
                                     p = e^{-a Delta(0) Z}, Z the number of zero tokens between k and l
 
 Where s x_l < 0, F_l(u) ~ ln u: x_l keeps a constant ratio to x_k, in the limit (for Z = 0). Where s x_l > 0, F_l is
