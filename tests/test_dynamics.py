@@ -196,7 +196,7 @@ def test_norms_are_applied_as_rms_norms(x64):
     )
 
 
-@pytest.mark.parametrize("z", [-1e5, -800.0, -31.0, -29.9, -1.0, 0.0, 3.0, 500.0, 1e200])
+@pytest.mark.parametrize("z", [-1e5, -800.0, -38.0, -36.0, -20.0, -1.0, 0.0, 3.0, 500.0, 1e200])
 def test_log_step_size(z, x64):
     import mpmath
 
