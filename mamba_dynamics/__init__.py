@@ -1,1 +1,93 @@
-"""placeholder"""
+"""Token dynamics of Mamba: from the weights of a selective state space layer to a verdict on what its tokens do.
+
+    checkpoint = open_checkpoint("path/to/model")         # headers and config only
+    layer = checkpoint.layer(0)                           # S6Layer: S_B, S_C, S_Delta, a, dt_bias
+    weights_verdict(layer)                                # spectra and certified signs, no tokens needed
+    dynamics = token_dynamics(layer)                      # the ODE of the infinite-depth limit
+    trajectory = solve(dynamics, x0)                      # into the true asymptotic regime
+    verdict = classify(layer, x0)                         # theory and simulation side by side
+
+Names are loaded when first used: judging weights alone imports neither JAX nor torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._errors import CheckpointError as CheckpointError
+    from ._errors import CorruptFile as CorruptFile
+    from ._errors import HypothesisError as HypothesisError
+    from ._errors import LayerShapeError as LayerShapeError
+    from ._errors import MambaDynamicsError as MambaDynamicsError
+    from ._errors import MissingTensor as MissingTensor
+    from ._errors import SolveError as SolveError
+    from ._errors import UnsafeFile as UnsafeFile
+    from ._errors import UnsupportedArchitecture as UnsupportedArchitecture
+    from ._layer import Multipliers as Multipliers
+    from ._layer import Norms as Norms
+    from ._layer import RMSNorm as RMSNorm
+    from ._layer import S6Layer as S6Layer
+    from ._outcomes import KnownBy as KnownBy
+    from ._outcomes import Outcome as Outcome
+    from ._outcomes import Scenario as Scenario
+    from ._outcomes import TokenFate as TokenFate
+    from ._outcomes import Truth as Truth
+    from ._report import Report as Report
+    from ._report import classify_checkpoint as classify_checkpoint
+    from ._solve import Horizon as Horizon
+    from ._solve import solve as solve
+    from ._trajectory import BlowUp as BlowUp
+    from ._trajectory import TokenTrajectory as TokenTrajectory
+    from ._verdict import TokenVerdict as TokenVerdict
+    from ._verdict import Verdict as Verdict
+    from ._verdict import classify as classify
+    from ._weights_verdict import WeightsVerdict as WeightsVerdict
+    from ._weights_verdict import weights_verdict as weights_verdict
+    from .checkpoints import Checkpoint as Checkpoint
+    from .checkpoints import open_checkpoint as open_checkpoint
+    from .dynamics import AbstractTokenDynamics as AbstractTokenDynamics
+    from .dynamics import token_dynamics as token_dynamics
+    from .sample import sample_path as sample_path
+    from .theorems import GrowthLaw as GrowthLaw
+    from .theorems import LawName as LawName
+    from .theorems import Prediction as Prediction
+    from .theorems import ScalarSystem as ScalarSystem
+    from .theorems import predict_laws as predict_laws
+    from .theorems import predict_scenario as predict_scenario
+
+_NAMES_OF = {
+    "_errors": (
+        "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor SolveError "
+        "UnsafeFile UnsupportedArchitecture"
+    ),
+    "_layer": "Multipliers Norms RMSNorm S6Layer",
+    "_outcomes": "KnownBy Outcome Scenario TokenFate Truth",
+    "_report": "Report classify_checkpoint",
+    "_solve": "Horizon solve",
+    "_trajectory": "BlowUp TokenTrajectory",
+    "_verdict": "TokenVerdict Verdict classify",
+    "_weights_verdict": "WeightsVerdict weights_verdict",
+    "checkpoints": "Checkpoint open_checkpoint",
+    "dynamics": "AbstractTokenDynamics token_dynamics",
+    "sample": "sample_path",
+    "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
+}
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
+
+__all__ = sorted(_MODULE_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mamba-dynamics")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE_OF])

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+@jax.jit
 def selective_scan(
     x: Float[Array, "L D"],
     delta: Float[Array, "L D"],
@@ -34,6 +35,7 @@ def selective_scan(
     return jax.lax.scan(step, h0, (delta * x, delta, B, C))[1]
 
 
+@jax.jit
 def hidden_attention(
     delta: Float[Array, "L D"],
     a: Float[Array, "D N"],
