@@ -2,8 +2,8 @@
 
     python scripts/make_shaped_checkpoint.py OUT [--layers 24] [--width 768] [--states 16] [--vocabulary 50280]
 
-The defaults are the shape of mamba-130m (517 MB of weights). The file is sparse: only the S6 tensors, about 4 % of it, take
-disk space. For measuring what reading and classifying a checkpoint of that size costs.
+The defaults are the shape of mamba-130m (517 MB of weights). The file is sparse: only the S6 tensors,
+about 4 % of it, take disk space. For measuring what reading and classifying a checkpoint of that size costs.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from mamba_dynamics.cli import app
 from mamba_dynamics.sample import sample_path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from make_shaped_checkpoint import write as write_shaped  # noqa: E402
+from make_shaped_checkpoint import write as write_shaped
 
 
 def run(*arguments):

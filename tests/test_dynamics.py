@@ -220,12 +220,12 @@ def test_every_group_is_a_layer_of_its_own(x64):
         np.testing.assert_array_equal(
             token_dynamics(both, group=group)(0.0, x, None), token_dynamics(layer)(0.0, x, None)
         )
-    with pytest.raises(HypothesisError, match="pass group=0..1"):
+    with pytest.raises(HypothesisError, match=r"pass group=0\.\.1"):
         token_dynamics(both)
 
 
 def test_a_layer_whose_projections_read_another_vector_is_refused():
-    with pytest.raises(HypothesisError, match="not closed|functions of u"):
+    with pytest.raises(HypothesisError, match="functions of u"):
         token_dynamics(random_layer(0, acts_on="u", kind="mamba2"))
 
 

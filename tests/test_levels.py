@@ -98,7 +98,8 @@ def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
     prefix = f"mamba_dynamics.{package}."
     edges = {
-        stem: {name.removeprefix(prefix).split(".")[0] for name in imports(path) if name.startswith(prefix)} & files.keys()
+        stem: {name.removeprefix(prefix).split(".")[0] for name in imports(path) if name.startswith(prefix)}
+        & files.keys()
         for stem, path in files.items()
     }
     done: set[str] = set()
