@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -21,3 +22,24 @@ def x64():
     """float64 for tests that call JAX functions directly."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def real_layer(shared):
+    """(layer, activations) of one layer of a trained language model, read without this package's own reader."""
+    from safetensors.numpy import load_file
+
+    from mamba_dynamics import S6Layer
+
+    folder = shared / "checkpoints" / "mamba-130m-one-layer"
+    weights = {key.split("mixer.")[1]: value for key, value in load_file(folder / "model.safetensors").items()}
+    x_proj = weights["x_proj.weight"]
+    layer = S6Layer.from_matrices(
+        S_B=x_proj[48:64],
+        S_C=x_proj[64:],
+        S_Delta=(weights["dt_proj.weight"], x_proj[:48]),
+        A_log=weights["A_log"],
+        dt_bias=weights["dt_proj.bias"],
+    )
+    with np.load(folder / "reference.npz") as reference:
+        return layer, dict(reference)

@@ -215,21 +215,9 @@ def test_a_deep_stack_converges_to_the_flow_at_first_order(dimensions):
     assert slope == pytest.approx(-1.0, abs=0.1)
 
 
-def test_the_paper_s_ode_blows_up_on_a_real_layer_s_own_tokens(shared):
-    from safetensors.numpy import load_file
-
-    folder = shared / "checkpoints" / "mamba-130m-one-layer"
-    weights = {key.split("mixer.")[1]: value for key, value in load_file(folder / "model.safetensors").items()}
-    x_proj = weights["x_proj.weight"]
-    layer = S6Layer.from_matrices(
-        S_B=x_proj[48:64],
-        S_C=x_proj[64:],
-        S_Delta=(weights["dt_proj.weight"], x_proj[:48]),
-        A_log=weights["A_log"],
-        dt_bias=weights["dt_proj.bias"],
-    )
-    with np.load(folder / "reference.npz") as reference:
-        tokens = reference["x_conv"].astype(float)
+def test_the_paper_s_ode_blows_up_on_a_real_layer_s_own_tokens(real_layer):
+    layer, activations = real_layer
+    tokens = activations["x_conv"].astype(float)
     run = solve(token_dynamics(layer), tokens, rtol=1e-9, atol=1e-9)
     assert run.outcome is Outcome.BLEW_UP
     assert run.blow_up.time == pytest.approx(0.0040467915, rel=1e-7)

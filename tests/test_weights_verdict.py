@@ -64,15 +64,9 @@ def test_groups_that_differ_are_mixed():
     assert verdict.certified is Scenario.MIXED
 
 
-def test_a_real_layer(shared):
+def test_a_real_layer(real_layer):
     """Figures measured by an independent script, with the file read by another library."""
-    from safetensors.numpy import load_file
-
-    weights = load_file(shared / "checkpoints" / "mamba-130m-one-layer" / "model.safetensors")
-    x_proj = weights["backbone.layers.0.mixer.x_proj.weight"].astype(float)
-    layer = S6Layer.from_matrices(
-        S_B=x_proj[48:64], S_C=x_proj[64:], S_Delta=(np.zeros((1536, 1)), np.zeros((1, 1536))), a=1.0
-    )
+    layer, _ = real_layer
     verdict = weights_verdict(layer)
     (group,) = verdict.groups
     expected = [

@@ -6,9 +6,9 @@ from .._errors import HypothesisError
 from .._layer import RMSNorm, S6Layer
 from .base import AbstractLogDynamics as AbstractLogDynamics
 from .base import AbstractTokenDynamics as AbstractTokenDynamics
-from .projection import Projection
 from .scalar import ScalarTokenDynamics as ScalarTokenDynamics
 from .tokens import TokenDynamics as TokenDynamics
+from .weights import Projection, SelectiveWeights
 
 
 def token_dynamics(layer: S6Layer, *, group: int | None = None) -> AbstractTokenDynamics:
@@ -42,7 +42,7 @@ def token_dynamics(layer: S6Layer, *, group: int | None = None) -> AbstractToken
         return ScalarTokenDynamics(
             mu=mu, s=one.S_Delta()[0, 0] * one.multipliers.dt, a=rates[0], dt_bias=one.dt_bias[0, 0]
         )
-    return TokenDynamics(
+    weights = SelectiveWeights(
         B=_projection(one.S_B[0], one.norms.B, one.multipliers.B),
         C=_projection(one.S_C[0], one.norms.C, one.multipliers.C),
         dt_down=_projection(one.dt_down[0], one.norms.dt, one.multipliers.dt),
@@ -50,6 +50,7 @@ def token_dynamics(layer: S6Layer, *, group: int | None = None) -> AbstractToken
         dt_bias=one.dt_bias[0],
         a=rates,
     )
+    return TokenDynamics(weights)
 
 
 def _projection(matrix, norm: RMSNorm | None, gain: float) -> Projection:

@@ -9,31 +9,27 @@ t^(-1/2) keeps its relative precision for ever. Growth clock: rho = |C| |B| <Del
 weighted by x_d^2, which bounds the relative speed of |x|.
 """
 
-from typing import TYPE_CHECKING
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from .base import AbstractLogDynamics
 from .step_size import log_step_size
-
-if TYPE_CHECKING:
-    from .tokens import TokenDynamics
+from .weights import SelectiveWeights
 
 
 class FirstTokenLogDynamics(AbstractLogDynamics):
     """Token 1 alone in y_d = ln|x_d| and the growth clock; state (D,), zero coordinates held at 0."""
 
-    dynamics: "TokenDynamics"
+    weights: SelectiveWeights
     sign: Float[np.ndarray, " D"]
     y0: Float[np.ndarray, " D"]
 
     @classmethod
-    def at(cls, dynamics: "TokenDynamics", x0: Float[np.ndarray, " D"]) -> "FirstTokenLogDynamics":
+    def at(cls, weights: SelectiveWeights, x0: Float[np.ndarray, " D"]) -> "FirstTokenLogDynamics":
         sign = np.sign(x0)
         with np.errstate(divide="ignore"):
-            return cls(dynamics=dynamics, sign=sign, y0=np.where(sign == 0, 0.0, np.log(np.abs(x0))))
+            return cls(weights=weights, sign=sign, y0=np.where(sign == 0, 0.0, np.log(np.abs(x0))))
 
     def initial_state(self):
         return jnp.asarray(self.y0)
@@ -46,9 +42,9 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
     def field(self, state):
         largest, v = self._scaled_token(state)
         x = v * jnp.exp(largest)
-        log_delta = log_step_size(self.dynamics.raw_step_size(x[None])[0])
-        B, log_B = self.dynamics.B.scaled(largest[None], v[None])
-        C, log_C = self.dynamics.C.scaled(largest[None], v[None])
+        log_delta = log_step_size(self.weights.raw_step_size(x[None])[0])
+        B, log_B = self.weights.B.scaled(largest[None], v[None])
+        C, log_C = self.weights.C.scaled(largest[None], v[None])
         B, C = B[0], C[0]
         log_scale = jnp.max(jnp.where(self.sign == 0, -jnp.inf, log_delta))
         delta = jnp.exp(log_delta - log_scale)

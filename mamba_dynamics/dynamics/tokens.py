@@ -19,62 +19,54 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._selective_scan import hidden_attention, selective_scan
-from .base import AbstractLogDynamics, AbstractTokenDynamics, AnyArray
+from .base import AbstractLogDynamics, AbstractTokenDynamics
 from .first_token import FirstTokenLogDynamics
-from .projection import Projection
 from .step_size import log_step_size, step_size
+from .weights import SelectiveWeights
 
 
 class TokenDynamics(AbstractTokenDynamics):
     """dx_l/dt = sum_{j<=l} P_lj x_j for tokens x of shape (L, D)."""
 
-    B: Projection
-    C: Projection
-    dt_down: Projection
-    dt_up: Float[AnyArray, "D R"] | None
-    dt_bias: Float[AnyArray, " D"]
-    a: Float[AnyArray, "D N"]
+    weights: SelectiveWeights
 
     @property
     def channels(self) -> int:
-        return self.B.matrix.shape[1]
+        return self.weights.channels
 
-    def raw_step_size(self, x: Float[Array, "L D"]) -> Float[Array, "L D"]:
-        """S_Delta x + b."""
-        low = self.dt_down(x)
-        return (low if self.dt_up is None else low @ jnp.asarray(self.dt_up).T) + self.dt_bias
+    def _scan_inputs(self, x):
+        delta = step_size(self.weights.raw_step_size(x))
+        return delta, jnp.asarray(self.weights.a), self.weights.B(x), self.weights.C(x)
 
     def __call__(self, t: Any, x: Float[Array, "L D"], args: Any) -> Float[Array, "L D"]:
-        delta = step_size(self.raw_step_size(x))
-        return selective_scan(x, delta, jnp.asarray(self.a), self.B(x), self.C(x))
+        return selective_scan(x, *self._scan_inputs(x))
 
     def hidden_attention(self, x: Float[Array, "L D"]) -> Float[Array, "D L L"]:
-        delta = step_size(self.raw_step_size(x))
-        return hidden_attention(delta, jnp.asarray(self.a), self.B(x), self.C(x))
+        return hidden_attention(*self._scan_inputs(x))
 
     def in_log_coordinates(self, x0: Float[np.ndarray, "L D"]) -> AbstractLogDynamics:
         if x0.shape[0] == 1:
-            return FirstTokenLogDynamics.at(self, x0[0])
-        return TokenLogDynamics.at(self, x0)
+            return FirstTokenLogDynamics.at(self.weights, x0[0])
+        return TokenLogDynamics.at(self.weights, x0)
 
 
 class TokenLogDynamics(AbstractLogDynamics):
     """`TokenDynamics` in amplitudes and directions and the growth clock; state (y (L,), v (L, D))."""
 
-    dynamics: TokenDynamics
+    weights: SelectiveWeights
     active: Bool[np.ndarray, " L"]
     y0: Float[np.ndarray, " L"]
     v0: Float[np.ndarray, "L D"]
 
     @classmethod
-    def at(cls, dynamics: TokenDynamics, x0: Float[np.ndarray, "L D"]) -> "TokenLogDynamics":
+    def at(cls, weights: SelectiveWeights, x0: Float[np.ndarray, "L D"]) -> "TokenLogDynamics":
         # Scaled by the largest entry first: squares of 1e-200 or 1e200 would leave float64's range.
         largest = np.max(np.abs(x0), axis=1)
         active = largest > 0
         direction = x0 / np.where(active, largest, 1.0)[:, None]
         norm = np.where(active, np.linalg.norm(direction, axis=1), 1.0)
         y0 = np.log(np.where(active, largest, 1.0)) + np.log(norm)
-        return cls(dynamics=dynamics, active=active, y0=y0, v0=direction / norm[:, None])
+        return cls(weights=weights, active=active, y0=y0, v0=direction / norm[:, None])
 
     def initial_state(self):
         return jnp.asarray(self.y0), jnp.asarray(self.v0)
@@ -82,16 +74,16 @@ class TokenLogDynamics(AbstractLogDynamics):
     def field(self, state):
         y, v = state
         active = self.active
-        z = self.dynamics.raw_step_size(jnp.exp(y)[:, None] * v)
-        B, log_B = self.dynamics.B.scaled(y, v)
-        C, log_C = self.dynamics.C.scaled(y, v)
+        z = self.weights.raw_step_size(jnp.exp(y)[:, None] * v)
+        B, log_B = self.weights.B.scaled(y, v)
+        C, log_C = self.weights.C.scaled(y, v)
         log_delta = log_step_size(z)
         log_input = jnp.where(active, log_B + y + jnp.max(log_delta, axis=1), -jnp.inf)
         # Common factor of everything that enters the scan: see ScalarLogDynamics.
         scale = jnp.max(log_input)
         entering = v * jnp.exp((log_B + y)[:, None] + log_delta - scale)
         entering = jnp.where(active[:, None], entering, 0.0)
-        velocity, bound = _scan_with_bound(entering, step_size(z), jnp.asarray(self.dynamics.a), B, C)
+        velocity, bound = _scan_with_bound(entering, step_size(z), jnp.asarray(self.weights.a), B, C)
         relative = jnp.where(active, jnp.exp(log_C - y), 0.0)
         velocity, total = relative[:, None] * velocity, relative @ bound
         radial = jnp.sum(v * velocity, axis=1) / jnp.where(active, jnp.sum(v * v, axis=1), 1.0)

@@ -1,4 +1,4 @@
-"""A token's linear read-out S x, with the RMS norm that some architectures put after it."""
+"""What an S6 layer reads from a token: B, C and the raw step size, with the norms some architectures add."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -29,3 +29,23 @@ class Projection(eqx.Module):
             return weighted, log_amplitude
         log_mean_square = 2 * log_amplitude + jnp.log(jnp.mean(rows**2, axis=1))
         return weighted, log_amplitude - 0.5 * jnp.logaddexp(log_mean_square, jnp.log(self.eps))
+
+
+class SelectiveWeights(eqx.Module):
+    """The weights of one S6 scan in D dimensions: how B, C and Delta follow from a token, and the decay rates a."""
+
+    B: Projection
+    C: Projection
+    dt_down: Projection
+    dt_up: Float[AnyArray, "D R"] | None
+    dt_bias: Float[AnyArray, " D"]
+    a: Float[AnyArray, "D N"]
+
+    @property
+    def channels(self) -> int:
+        return self.B.matrix.shape[1]
+
+    def raw_step_size(self, x: Float[Array, "L D"]) -> Float[Array, "L D"]:
+        """S_Delta x + b."""
+        low = self.dt_down(x)
+        return (low if self.dt_up is None else low @ jnp.asarray(self.dt_up).T) + self.dt_bias
