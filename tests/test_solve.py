@@ -67,6 +67,15 @@ def test_blow_up(x0, a, time, token):
     assert run.log_remaining[-1] < np.log(1e-250)
 
 
+@pytest.mark.parametrize(("x0", "a", "time", "token"), FAST)
+@pytest.mark.parametrize("rtol", [1e-5, 1e-7])
+def test_the_error_estimate_covers_the_error_of_a_loose_run(x0, a, time, token, rtol):
+    loose = solve(scalar(1.0, 1.0, a), x0, rtol=rtol, atol=rtol).blow_up
+    tight = solve(scalar(1.0, 1.0, a), x0).blow_up
+    assert abs(loose.time - tight.time) <= loose.error
+    assert tight.error < loose.error < 0.1 * time
+
+
 def test_tokens_before_the_first_to_blow_up_stay_bounded():
     run = solve(scalar(1.0, 1.0), np.ones(4))
     np.testing.assert_allclose(run.log_abs[-1, :3], [0.59629752, 1.04181318, 1.5078278], atol=1e-7)
@@ -160,6 +169,13 @@ def test_equilibrium_on_the_null_cone(x0, limit):
     assert run.outcome is Outcome.CONVERGED_TO_EQUILIBRIUM
     np.testing.assert_allclose(run.x[-1, 0], limit, atol=1e-4)
     assert run.x[-1, 0, 0] == pytest.approx(run.x[-1, 0, 1], rel=1e-9), "it lies on the null cone |x_1| = |x_2|"
+
+
+def test_a_tiny_growing_token_is_not_at_rest():
+    """Token 1 stands exactly on an equilibrium; token 2, 1e-30 of its size, grows away exponentially."""
+    run = solve(several(np.diag([1.0, -1.0]), np.diag([1.0, -1.0])), [[1.0, 1.0], [1e-30, 5e-31]], throw=False)
+    assert run.outcome is not Outcome.CONVERGED_TO_EQUILIBRIUM or run.log_norms[-1, 1] > -1.0
+    assert run.log_norms[-1, 1] > np.log(1e-20)
 
 
 @pytest.mark.parametrize("seed", range(3))

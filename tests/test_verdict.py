@@ -24,7 +24,7 @@ def verdict(x0, mu=1.0, s=1.0, a=1.0, b=0.0, **options):
         (dict(x0=np.ones(5), mu=[-1.0, -0.5], s=0.5, a=[0.2, 3.0]), Scenario.CONVERGENT),
         (dict(x0=np.ones(5), mu=[0.9, -1.0], s=0.5, a=[2.0, 0.05]), Scenario.CONVERGENT),
         (dict(x0=np.ones(4), s=-1.0), Scenario.SLOW_DIVERGENCE),
-        (dict(x0=[0.3, 5.0, 0.0, 1.0], s=-0.6, mu=2.0, b=1.0), Scenario.SLOW_DIVERGENCE),
+        (dict(x0=[0.3, 5.0, 0.0, 1.0], s=-0.6, mu=2.0, b=1.0, max_steps=1024), Scenario.SLOW_DIVERGENCE),
         (dict(x0=[0.5, 3.0, 1.5, 0.1]), Scenario.FAST_DIVERGENCE),
         (dict(x0=[-0.5, 2.0, -1.5, 0.1, 0.0, 0.3], a=0.5), Scenario.FAST_DIVERGENCE),
         (dict(x0=[1.0], s=0.0), Scenario.FAST_DIVERGENCE),
