@@ -122,6 +122,14 @@ def test_rounding_bound_encloses_the_exact_product():
     assert np.all(error < 1e-12 * (np.abs(A) @ np.abs(B).T)), "an enclosure must also be narrow"
 
 
+def test_a_disc_across_the_axis_counts_for_neither_side():
+    from flint import arb
+
+    assert _certify._count([arb(1), arb(-1)], [arb(0.5), arb(0.5)]) == SignCounts(1, 1, 0)
+    assert _certify._count([arb(1), arb(-1)], [arb(2), arb(0.5)]) is None
+    assert _certify._count([arb(1), arb(-1)], [arb(0.5), arb(2)]) is None
+
+
 def test_precision_is_put_back():
     import flint
 

@@ -194,6 +194,12 @@ def test_simulate_past_float64():
     assert math.isfinite(found["tokens"][0]["log_abs_x_final"])
 
 
+def test_non_finite_numbers_are_null_with_a_reason():
+    found = document("simulate", "--mu", -1, "--s-delta", 1, "--a", 1, "--x0", "1,0")
+    assert found["tokens"][1]["log_abs_x_final"] is None
+    assert "logarithm of zero" in found["null_reasons"]["tokens[1].log_abs_x_final"]
+
+
 def test_simulate_a_layer_from_files(tmp_path):
     """Theory 4.3: both eigenvalues are -1, and it blows up at 1 / (16 ln 2); no theorem predicts it: exit 3."""
     np.savez(

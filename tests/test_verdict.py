@@ -9,7 +9,7 @@ from mamba_dynamics import _verdict
 from mamba_dynamics._layer import S6Layer
 from mamba_dynamics._outcomes import Outcome, Scenario, TokenFate, Truth
 from mamba_dynamics._verdict import classify
-from mamba_dynamics.theorems import LawName
+from mamba_dynamics.theorems import LawName, Prediction
 
 
 def verdict(x0, mu=1.0, s=1.0, a=1.0, b=0.0, **options):
@@ -83,6 +83,28 @@ def test_a_run_cut_short_cannot_refute_an_asymptotic_law():
     assert found.trajectory.outcome is Outcome.REACHED_UNTIL
     assert found.agreement is Truth.UNDECIDED
     assert verdict([1.0, 0.5], mu=-1.0, log_until=80.0).agreement is Truth.HOLDS
+
+
+def test_early_slopes_far_from_the_law_do_not_refute_it():
+    """At ln(1 + t) = 1 the slopes are nowhere near -K / 2, with tight errors: still only undecided."""
+    found = verdict(np.ones(3), mu=[0.9, -1.0], s=0.5, a=[2.0, 0.05], log_until=1.0)
+    assert abs(found.tokens[1].exponent.value - found.tokens[1].law.exponent) > 1.0
+    assert [token.agreement for token in found.tokens].count(Truth.FAILS) == 0
+    assert found.agreement is Truth.UNDECIDED
+
+
+def test_a_wrong_scenario_is_caught(monkeypatch):
+    layer = S6Layer.from_matrices(S_B=np.eye(2), S_C=np.eye(2), S_Delta=np.eye(2), a=1.0)
+    assert classify(layer, [[1.0, 0.5]]).agreement is Truth.HOLDS
+    wrong = Prediction(Scenario.CONVERGENT, "a mistake", "nowhere")
+    monkeypatch.setattr(_verdict.theorems, "predict_from_definiteness", lambda *_: wrong)
+    assert classify(layer, [[1.0, 0.5]]).agreement is Truth.FAILS
+
+
+def test_the_second_order_expansion_of_slow_divergence():
+    """|s x_1| = ln t + 3 ln ln t + ln(mu e^b / s^2) + o(1): at ln t = 1e5, o(1) is under 1e-3, so 1e-8 relative."""
+    found = verdict(np.ones(3), mu=2.0, s=-0.5, b=0.7)
+    assert found.tokens[0].constant.value == pytest.approx(1.0, abs=1e-8)
 
 
 def test_no_theorem_no_agreement():

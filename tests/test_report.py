@@ -1,0 +1,53 @@
+"""The report's own logic: which tokens each group sees, and what counts as decided."""
+
+import numpy as np
+import pytest
+
+from mamba_dynamics import LayerShapeError, S6Layer, Scenario, Truth, classify_checkpoint, sample_path
+from mamba_dynamics._report import tokens_verdict
+
+
+def definite(sign, seed):
+    S_C = np.random.default_rng(seed).normal(size=(3, 2))
+    return S6Layer.from_matrices(S_B=sign * S_C, S_C=S_C, S_Delta=np.eye(2), a=1.0)
+
+
+def stacked(one, two, axis):
+    keys = ("S_B", "S_C", "dt_down", "dt_bias", "a")
+    arrays = {key: np.concatenate([getattr(one, key), getattr(two, key)]) for key in keys}
+    return S6Layer(dt_up=None, group_axis=axis, **arrays)
+
+
+def test_heads_see_their_own_channels_and_directions_see_all():
+    one, two = definite(-1.0, 0), definite(-1.0, 1)
+    x = np.random.default_rng(2).normal(size=(3, 4))
+    heads = tokens_verdict(stacked(one, two, "head"), x)
+    for part, verdict, layer in zip((x[:, :2], x[:, 2:]), heads.verdicts, (one, two), strict=True):
+        alone = tokens_verdict(layer, part)
+        np.testing.assert_array_equal(verdict.trajectory.log_norms[-1], alone.verdicts[0].trajectory.log_norms[-1])
+    directions = tokens_verdict(stacked(one, two, "direction"), x[:, :2])
+    alone = tokens_verdict(two, x[:, :2])
+    np.testing.assert_array_equal(directions.alignment[1], alone.alignment[0])
+    with pytest.raises(LayerShapeError, match=r"\(L, 4\)"):
+        tokens_verdict(stacked(one, two, "head"), x[:, :2])
+
+
+def test_groups_that_do_different_things_are_mixed():
+    both = tokens_verdict(stacked(definite(-1.0, 0), definite(1.0, 1), "direction"), np.ones((2, 2)))
+    assert both.scenario is Scenario.MIXED
+    assert both.agreement is Truth.HOLDS
+    assert len(both.fates) == 4
+
+
+def test_progress_names_every_layer_once():
+    seen = []
+    classify_checkpoint(sample_path(), progress=lambda done, total, name: seen.append((done, total, name)))
+    assert [done for done, _, _ in seen] == [0, 1, 2, 3, 4]
+    assert seen[1][2] == "backbone.layers.1.mixer"
+    assert {total for _, total, _ in seen} == {4}
+
+
+@pytest.mark.parametrize("layers", [[4], [-5], [0, 9]])
+def test_no_such_layer(layers):
+    with pytest.raises(LayerShapeError, match="expected a layer from 0 to 3"):
+        classify_checkpoint(sample_path(), layers=layers)
