@@ -38,7 +38,7 @@ class Observed(NamedTuple):
     log_norms: FloatArray  # ln|x_l|
     log_rate: FloatArray  # ln rho
     growth: FloatArray  # d ln|x_l| / ds
-    speeds: FloatArray  # |dx_l/ds| / |x_l|
+    restlessness: FloatArray  # each token's speed over its own bound
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ def _observe(dynamics, state) -> Observed:
     velocity, log_rate = dynamics.field(state)
     log_norms, growth = jax.jvp(dynamics.log_norms, (state,), (velocity,))
     growth = jnp.where(jnp.isfinite(log_norms), growth, 0.0)
-    speeds = dynamics.speeds(state, velocity)
-    return Observed._make([*dynamics.log_tokens(state), log_norms, log_rate, growth, speeds])
+    return Observed._make([*dynamics.log_tokens(state), log_norms, log_rate, growth, dynamics.restlessness(state)])
 
 
 @eqx.filter_jit

@@ -39,15 +39,17 @@ _ROUNDING = 1e-14
 class Horizon:
     """How far a run goes before it may be called decided (when no end time is asked for).
 
-    log_t_decaying: tokens that shrink are followed to this ln t (default: t = 1e200).
+    log_t_decaying: tokens that shrink are followed to this ln t (default: t = 1e200), ...
+    shrinking: ... and until each has shrunk by this many e-folds, for one that has not moved yet decides nothing.
     log_t_growing: tokens that grow without blowing up are followed to this ln t.
     log_t_growing_least: ... and may be called slowly diverging from this ln t on when the budget ends first
         (a token that follows a zero token stays slaved to the others, which costs steps in proportion to ln t).
     log_rate: a run whose ln rho has grown by this much has blown up (T* - t is then about e^-log_rate of T*).
-    rest: tokens whose relative speed has fallen below this fraction of its bound have come to rest.
+    rest: tokens whose speed has fallen below this fraction of their own bound have come to rest.
     """
 
     log_t_decaying: float = 460.5
+    shrinking: float = 50.0
     log_t_growing: float = 1.0e5
     log_t_growing_least: float = 1.0e3
     log_rate: float = 600.0
@@ -180,18 +182,25 @@ class _Run:
     def _judge(self, clock: LogClock, chunk: Chunk, recent: Observed) -> tuple[Outcome, str] | None:
         horizon = self.horizon
         log_t, growth, log_norms = float(clock.log_times()[-1]), recent.growth[-1], recent.log_norms[-1]
+        if not np.isfinite(log_t):
+            return Outcome.SOLVER_FAILED, "the rates left float64's range; rescale the tokens (x, S_Delta, M)"
         alive = log_norms > log_norms.max() - _NEGLIGIBLE
         if self.goal is not None and np.logaddexp(0.0, log_t) >= self.goal:
             return self._cut(clock, chunk, self.goal)
         if recent.log_rate[-1] > self.stop_log_rate:
             return self._judge_blow_up(clock, growth)
-        if recent.speeds[-1][alive].max() < horizon.rest and growth.max() < horizon.rest:
-            return Outcome.CONVERGED_TO_EQUILIBRIUM, f"relative speeds fell below {horizon.rest:g} of their bound"
-        if log_t >= horizon.log_t_decaying and recent.growth.max() <= 0:
+        if recent.restlessness[-1][alive].max() < horizon.rest and growth.max() < horizon.rest:
+            return Outcome.CONVERGED_TO_EQUILIBRIUM, f"the tokens' speeds fell below {horizon.rest:g} of their bounds"
+        if log_t >= horizon.log_t_decaying and recent.growth.max() <= 0 and self._all_shrunk(log_norms):
             return Outcome.CONVERGED_TO_ZERO, f"every token was still shrinking at ln t = {log_t:.6g}"
         if log_t >= horizon.log_t_growing:
             return Outcome.DIVERGES_SLOWLY, f"a token was still growing at ln t = {log_t:.6g}, without blowing up"
         return None
+
+    def _all_shrunk(self, log_norms: FloatArray) -> bool:
+        start = self.seen.log_norms[0]
+        active = np.isfinite(start)
+        return bool(np.all(start[active] - log_norms[active] >= self.horizon.shrinking))
 
     def _judge_blow_up(self, clock: LogClock, growth: FloatArray) -> tuple[Outcome, str]:
         running = np.flatnonzero(growth > _KEEPS_PACE)

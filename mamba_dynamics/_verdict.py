@@ -102,7 +102,16 @@ def classify(
         tokens = tuple(TokenVerdict(index, fate) for index, fate in enumerate(fates))
     else:
         tokens = _judge_laws(system, prediction, trajectory, fates)
-    return Verdict(prediction, simulated, trajectory, tokens, _agreement(prediction, simulated, trajectory, tokens))
+    agreement = _agreement(prediction, simulated, trajectory, tokens)
+    if agreement is Truth.FAILS and system is not None and _too_small_to_tell(system, simulated, trajectory):
+        agreement = Truth.UNDECIDED
+    return Verdict(prediction, simulated, trajectory, tokens, agreement)
+
+
+def _too_small_to_tell(system: ScalarSystem, simulated: Scenario, run: TokenTrajectory) -> bool:
+    """Whether tokens diverge but |s x| is still small at the end, so that slow and fast look alike (|s| ~ 1e-300)."""
+    sizes = [_log_size(system, run.log_abs[:, token]) for token in np.flatnonzero(system.active)]
+    return simulated in _DIVERGING and system.s != 0 and max(sizes) < -np.log(SMALL)
 
 
 def scalar_system(layer: S6Layer, x0: FloatArray) -> ScalarSystem:
@@ -128,24 +137,26 @@ def simulated_scenario(trajectory: TokenTrajectory) -> Scenario:
 def _judge_laws(system, prediction, trajectory, fates) -> tuple[TokenVerdict, ...]:
     first = trajectory.blow_up.token if trajectory.blow_up else None
     laws = theorems.predict_laws(system, prediction.scenario, first)
-    return tuple(
-        _judge_law(system, trajectory, index, fate, law)
-        for index, (fate, law) in enumerate(zip(fates, laws, strict=True))
-    )
+    return tuple(_judge_law(system, trajectory, index, fate, laws) for index, fate in enumerate(fates))
 
 
-def _judge_law(system: ScalarSystem, run: TokenTrajectory, index: int, fate: TokenFate, law: GrowthLaw | None):
+def _judge_law(
+    system: ScalarSystem, run: TokenTrajectory, index: int, fate: TokenFate, laws: list[GrowthLaw | None]
+) -> TokenVerdict:
+    law = laws[index]
     if law is None:
         return TokenVerdict(index, fate)
     if law.name in (LawName.ZERO, LawName.CONSTANT):
         still = np.all(run.x[:, index] == system.x0[index])
         return TokenVerdict(index, fate, law, agreement=Truth.HOLDS if still else Truth.FAILS)
-    exponent, constant = _measure(system, run, index, law)
+    with np.errstate(over="ignore", invalid="ignore"):
+        exponent, constant = _measure(system, run, index, law)
     found = [agrees(exponent, law.exponent)]
     if law.constant is not None:
         found.append(agrees(constant, law.constant))
     agreement = _all_of(found)
-    if agreement is Truth.FAILS and run.outcome is Outcome.REACHED_UNTIL:
+    settled = run.outcome is not Outcome.REACHED_UNTIL and _is_asymptotic(system, run, index, laws)
+    if agreement is Truth.FAILS and not settled:
         agreement = Truth.UNDECIDED
     return TokenVerdict(index, fate, law, exponent, constant, agreement)
 
@@ -171,6 +182,45 @@ def _measure(system: ScalarSystem, run: TokenTrajectory, index: int, law: Growth
         return limiting_slope(log_x, -depth, depth), limiting_value(normalised, depth)
     slow = theorems.fast_divergence.slow_variable(system, index, log_x)
     return limiting_slope(slow, run.log_abs[:, law.partner], depth), None
+
+
+#: A law can be refuted only where its own small parameter is below this, or its large one above the inverse ...
+SMALL = 1e-2
+#: ... and where the token has moved by this many e-folds, or still moves at all if slower than any power.
+MOVED, STILL_MOVES = 2.0, 1e-9
+#: A convergent token further than this many e-folds from its limit is still on its way there.
+SETTLED = 1.0
+
+
+def _is_asymptotic(system: ScalarSystem, run: TokenTrajectory, index: int, laws: list[GrowthLaw | None]) -> bool:
+    """Whether the end of the run lies where a token's law speaks: extreme weights can put that beyond float64."""
+    law, log_x = laws[index], run.log_abs[:, index]
+    assert law is not None
+    moved = abs(log_x[-1] - log_x[0]) > MOVED
+    if law.name is LawName.POWER_OF_TIME:
+        settled = all(_lag(system, run, token, laws[token]) < SETTLED for token in range(index + 1))
+        return bool(moved and _log_size(system, log_x) < np.log(SMALL) and settled)
+    if law.name in (LawName.LOGARITHM_OF_TIME, LawName.POWER_OF_REMAINING_TIME):
+        return bool(moved and (system.s == 0 or _is_large(system, log_x)))
+    halfway = int(np.argmin(np.abs(run.s - 0.5 * run.s[-1])))
+    return law.name is LawName.BOUNDED or abs(log_x[-1] - log_x[halfway]) > STILL_MOVES
+
+
+def _log_size(system: ScalarSystem, log_x: FloatArray) -> float:
+    """ln|s x| at the end of a run."""
+    return float(log_x[-1] + np.log(abs(system.s))) if system.s else -np.inf
+
+
+def _is_large(system: ScalarSystem, log_x: FloatArray) -> bool:
+    return _log_size(system, log_x) > -np.log(SMALL) + np.log1p(abs(system.b))
+
+
+def _lag(system: ScalarSystem, run: TokenTrajectory, token: int, law: GrowthLaw | None) -> float:
+    """How many e-folds a convergent token is from kappa^(1/2) times the first active one."""
+    if law is None or not law.constant:
+        return 0.0
+    first = int(np.flatnonzero(system.active)[0])
+    return float(abs(run.log_abs[-1, token] - run.log_abs[-1, first] - 0.5 * np.log(law.constant)))
 
 
 def _all_of(found: list[Truth]) -> Truth:

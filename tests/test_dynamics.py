@@ -130,7 +130,7 @@ def test_scaling_and_flip(x, mu, s, a, b, c):
 
 
 def relative_velocities(layer, x):
-    """(dx/dt from the field, dx/dt from the logarithmic coordinates), both over the token's norm, and the speeds."""
+    """dx/dt from the field and from the logarithmic coordinates, d ln|x_l| / ds, and the restlessness."""
     with jax.enable_x64(True):
         dynamics = token_dynamics(layer)
         log_dynamics = dynamics.in_log_coordinates(x)
@@ -142,8 +142,9 @@ def relative_velocities(layer, x):
             return jnp.where(sign == 0, 0.0, sign * jnp.exp(log_abs))
 
         moved = jax.jvp(position, (state,), (velocity,))[1] * jnp.exp(log_rate)
-        speeds = log_dynamics.speeds(state, velocity)
-        return np.asarray(dynamics(0.0, jnp.asarray(x), None)), np.asarray(moved), np.asarray(speeds)
+        growth = jax.jvp(log_dynamics.log_norms, (state,), (velocity,))[1]
+        restlessness = log_dynamics.restlessness(state)
+        return tuple(map(np.asarray, (dynamics(0.0, jnp.asarray(x), None), moved, growth, restlessness)))
 
 
 NORMS = Norms(B=RMSNorm(eps=1e-6), C=RMSNorm(eps=1e-6, weight=np.array([1.0, 0.5, 2.0])), dt=RMSNorm(eps=1e-3))
@@ -163,9 +164,23 @@ NORMS = Norms(B=RMSNorm(eps=1e-6), C=RMSNorm(eps=1e-6, weight=np.array([1.0, 0.5
     ],
 )
 def test_log_coordinates_move_as_the_field_says(layer, x):
-    plain, logarithmic, speeds = relative_velocities(layer, x)
+    plain, logarithmic, growth, restlessness = relative_velocities(layer, x)
     np.testing.assert_allclose(logarithmic, plain, rtol=1e-11, atol=1e-12 * np.abs(plain).max())
-    assert np.all(speeds <= 1 + 1e-12), "the growth clock bounds every token's relative speed"
+    active = np.atleast_2d(x.T).T.any(axis=1)
+    assert np.all(np.abs(growth[active]) <= 1 + 1e-12), "the growth clock bounds every token's logarithmic speed"
+    assert np.all((restlessness >= 0) & (restlessness <= 1 + 1e-12))
+    assert np.all(restlessness[active] > 1e-3), "nothing is at rest here"
+    assert np.all(restlessness[~active] == 0)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_restlessness_vanishes_on_the_null_cone(length, x64):
+    layer = S6Layer.from_matrices(S_B=np.diag([1.0, -1.0]), S_C=np.eye(2), S_Delta=np.diag([-1.0, 1.0]), a=1.0)
+    x = np.array([[1.5, 1.5], [0.2, -0.7]])[:length]
+    log_dynamics = token_dynamics(layer).in_log_coordinates(x)
+    restlessness = np.asarray(log_dynamics.restlessness(log_dynamics.initial_state()))
+    assert restlessness[0] < 1e-15
+    assert np.all(restlessness[1:] > 0.01)
 
 
 def test_norms_are_applied_as_rms_norms(x64):

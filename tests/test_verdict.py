@@ -112,3 +112,20 @@ def test_no_theorem_no_agreement():
     assert found.prediction.scenario is Scenario.UNDECIDED
     assert found.simulated is Scenario.SLOW_DIVERGENCE
     assert found.agreement is Truth.UNDECIDED
+
+
+EXTREMES = [
+    *(dict(x0=[x, 1.0, x], mu=mu, s=s) for x in (1e-300, 1e-30, 1e5, 1e150) for mu in (-1.0, 1.0) for s in (1.0, -1.0)),
+    *(dict(x0=[1.0, 0.5], mu=mu, s=s) for s in (1e-300, -1e-300, 1e12, 1e300) for mu in (-1.0, 1.0)),
+    *(dict(x0=[1.0, 0.5], mu=mu) for mu in (1e300, -1e300, 1e-300, -1e-300)),
+    *(dict(x0=[1.0, 0.5, -2.0], mu=mu, a=a) for a in (0.0, 1e3, 1e300) for mu in (-1.0, 1.0)),
+    *(dict(x0=[1.0, 0.5, -2.0], mu=mu, b=b) for b in (-700.0, 50.0, 700.0) for mu in (-1.0, 1.0)),
+]
+
+
+@pytest.mark.parametrize("case", EXTREMES, ids=repr)
+def test_extreme_systems_are_never_judged_wrongly(case):
+    """Their asymptotic regime can lie beyond float64: undecided then, but neither a failure of true theorems nor a crash."""
+    found = verdict(**case, max_steps=1024)
+    assert found.agreement is not Truth.FAILS
+    assert found.simulated is not Scenario.EQUILIBRIUM

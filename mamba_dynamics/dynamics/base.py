@@ -7,7 +7,7 @@ section 2. It depends on the tokens alone (autonomous), and its vector field is 
 
     ds = rho(x) dt,
 
-where rho bounds the tokens' relative speeds: |dx_l/dt| <= rho |x_l|. In this clock the coordinates are
+where rho bounds the tokens' logarithmic speeds: |d ln|x_l| / dt| <= rho. In this clock the coordinates are
 smooth and move at a speed of at most one in every scenario: x ~ t^(-1/2), ln t and (T* - t)^(-1/3) are
 all nearly straight lines of ln|x| against s. Time is then a mere quadrature, t = int ds / rho, done in
 logarithms afterwards (`mamba_dynamics.dynamics.clocks`), so that neither t = 1e16 nor ln t = 1e5 nor
@@ -48,8 +48,8 @@ class AbstractLogDynamics(eqx.Module):
         """ln|x_l| (Euclidean norm) of every token; -inf for a token that is zero."""
 
     @abc.abstractmethod
-    def speeds(self, state: State, velocity: State) -> Float[Array, " L"]:
-        """|dx_l/ds| / |x_l| of every token, at most one; 0 for a token that is zero."""
+    def restlessness(self, state: State) -> Float[Array, " L"]:
+        """Every token's speed over its own bound in rho, in [0, 1]: near 0 only at rest; 0 for a zero token."""
 
     def __call__(self, s: Any, state: State, args: Any) -> State:
         return self.field(state)[0]

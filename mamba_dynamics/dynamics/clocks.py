@@ -61,7 +61,8 @@ class LogClock:
 
     def log_times(self) -> FloatArray:
         """ln t at every edge, (P + 1,); -inf at the first."""
-        return np.concatenate([[-np.inf], np.logaddexp.accumulate(self.log_durations)])
+        with np.errstate(invalid="ignore"):
+            return np.concatenate([[-np.inf], np.logaddexp.accumulate(self.log_durations)])
 
     def log_tail(self) -> float:
         """ln of the time still to come after the last edge if rho goes on growing as it does there.
@@ -84,9 +85,9 @@ class LogClock:
         width = self.edges[piece + 1] - self.edges[piece]
         part = (s - self.edges[piece]) / width
         lower, upper = (part, np.ones_like(part)) if backwards else (np.zeros_like(part), part)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             inside = log_integral_exp(self.coefficients[piece], lower, upper) + np.log(width)
-        return np.logaddexp(edge_values[piece + 1] if backwards else edge_values[piece], inside)
+            return np.logaddexp(edge_values[piece + 1] if backwards else edge_values[piece], inside)
 
     def when(self, log_time: float) -> float:
         """The clock reading s at which ln t reaches `log_time` (which must lie within the edges)."""
@@ -109,7 +110,7 @@ def log_integral_exp(
     where = np.atleast_1d(lower)[None] + np.atleast_1d(span)[None] * _POINTS[:, None]
     values = chebyshev.chebval(2 * where - 1, coefficients.T[:, None, :], tensor=False)
     largest = values.max(axis=0)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         return largest + np.log(_WEIGHTS @ np.exp(values - largest)) + np.log(np.atleast_1d(span))
 
 

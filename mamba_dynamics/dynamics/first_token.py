@@ -60,6 +60,8 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
         largest, v = self._scaled_token(state)
         return (largest + jnp.log(jnp.linalg.norm(v)))[None]
 
-    def speeds(self, state, velocity):
-        _, v = self._scaled_token(state)
-        return (jnp.linalg.norm(v * velocity) / jnp.linalg.norm(v))[None]
+    def restlessness(self, state):
+        largest, v = self._scaled_token(state)
+        B, _ = self.weights.B.scaled(largest[None], v[None])
+        C, _ = self.weights.C.scaled(largest[None], v[None])
+        return jnp.abs(jnp.dot(C[0], B[0])[None]) / (jnp.linalg.norm(B) * jnp.linalg.norm(C))

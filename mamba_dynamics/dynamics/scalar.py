@@ -63,7 +63,8 @@ class ScalarLogDynamics(AbstractLogDynamics):
     def initial_state(self):
         return jnp.asarray(self.y0)
 
-    def field(self, state):
+    def _rates(self, state):
+        """(r_l, its bound sum_n |mu_n| h_ln, ln of the factor taken out of both), zero tokens included."""
         mu, a = jnp.asarray(self.dynamics.mu), jnp.asarray(self.dynamics.a)
         z = self.dynamics.s * self.sign * jnp.exp(state) + self.dynamics.dt_bias
         exponent = jnp.where(self.sign == 0, -jnp.inf, 2 * state + log_step_size(z))
@@ -76,15 +77,21 @@ class ScalarLogDynamics(AbstractLogDynamics):
             return h, (mu @ h, jnp.abs(mu) @ h)
 
         _, (rate, bound) = jax.lax.scan(step, jnp.zeros_like(a), (jnp.exp(exponent - scale), step_size(z)))
+        return rate, bound, scale
+
+    def field(self, state):
+        rate, bound, scale = self._rates(state)
         active = self.sign != 0
         total = jnp.sum(jnp.where(active, bound, 0.0))
         return jnp.where(active, rate / total, 0.0), scale + jnp.log(total)
+
+    def restlessness(self, state):
+        rate, bound, _ = self._rates(state)
+        # A rate so far below the largest one that it underflows is unknown, not zero: not at rest.
+        return jnp.where(self.sign == 0, 0.0, jnp.where(bound > 0, jnp.abs(rate) / bound, 1.0))
 
     def log_tokens(self, state):
         return self.log_norms(state), jnp.broadcast_to(self.sign, state.shape)
 
     def log_norms(self, state):
         return jnp.where(self.sign == 0, -jnp.inf, state)
-
-    def speeds(self, state, velocity):
-        return jnp.abs(velocity)

@@ -71,23 +71,33 @@ class TokenLogDynamics(AbstractLogDynamics):
     def initial_state(self):
         return jnp.asarray(self.y0), jnp.asarray(self.v0)
 
-    def field(self, state):
+    def _velocities(self, state):
+        """(dx_l/dt e^-y_l, the bound on its norm, ln of the factor taken out of both); zero for zero tokens."""
         y, v = state
-        active = self.active
         z = self.weights.raw_step_size(jnp.exp(y)[:, None] * v)
         B, log_B = self.weights.B.scaled(y, v)
         C, log_C = self.weights.C.scaled(y, v)
         log_delta = log_step_size(z)
-        log_input = jnp.where(active, log_B + y + jnp.max(log_delta, axis=1), -jnp.inf)
+        log_input = jnp.where(self.active, log_B + y + jnp.max(log_delta, axis=1), -jnp.inf)
         # Common factor of everything that enters the scan: see ScalarLogDynamics.
         scale = jnp.max(log_input)
         entering = v * jnp.exp((log_B + y)[:, None] + log_delta - scale)
-        entering = jnp.where(active[:, None], entering, 0.0)
+        entering = jnp.where(self.active[:, None], entering, 0.0)
         velocity, bound = _scan_with_bound(entering, step_size(z), jnp.asarray(self.weights.a), B, C)
-        relative = jnp.where(active, jnp.exp(log_C - y), 0.0)
-        velocity, total = relative[:, None] * velocity, relative @ bound
-        radial = jnp.sum(v * velocity, axis=1) / jnp.where(active, jnp.sum(v * v, axis=1), 1.0)
+        relative = jnp.where(self.active, jnp.exp(log_C - y), 0.0)
+        return relative[:, None] * velocity, relative * bound, scale
+
+    def field(self, state):
+        _, v = state
+        velocity, bound, scale = self._velocities(state)
+        total = jnp.sum(bound)
+        radial = jnp.sum(v * velocity, axis=1) / jnp.where(self.active, jnp.sum(v * v, axis=1), 1.0)
         return (radial / total, (velocity - radial[:, None] * v) / total), scale + jnp.log(total)
+
+    def restlessness(self, state):
+        velocity, bound, _ = self._velocities(state)
+        speed = jnp.linalg.norm(velocity, axis=1)
+        return jnp.where(self.active, jnp.where(bound > 0, speed / bound, 1.0), 0.0)
 
     def log_tokens(self, state):
         y, v = state
@@ -96,10 +106,6 @@ class TokenLogDynamics(AbstractLogDynamics):
     def log_norms(self, state):
         y, v = state
         return jnp.where(self.active, y + jnp.log(jnp.linalg.norm(v, axis=1)), -jnp.inf)
-
-    def speeds(self, state, velocity):
-        radial, turning = velocity
-        return jnp.sqrt(radial**2 + jnp.sum(turning**2, axis=1))
 
 
 def _scan_with_bound(entering, delta, a, B, C):

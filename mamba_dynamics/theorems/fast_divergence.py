@@ -71,6 +71,8 @@ def slow_variable(system: ScalarSystem, token: int, log_abs: FloatArray) -> Floa
     half = np.diff(edges)[:, None] / 2
     y = edges[:-1, None] + half * (nodes + 1)
     z = system.drive[token] * abs(system.s) * np.exp(y) + system.b
-    growth = np.exp(system.a[0] * np.logaddexp(0.0, z))
-    total = np.concatenate([[0.0], np.cumsum((growth * half * weights).sum(axis=1))])
+    # Overflow means a token too large to be moved by one rounding error: its F is infinite, and says nothing.
+    with np.errstate(over="ignore", invalid="ignore"):
+        growth = np.exp(system.a[0] * np.logaddexp(0.0, z))
+        total = np.concatenate([[0.0], np.cumsum((growth * half * weights).sum(axis=1))])
     return total[::8]
