@@ -125,7 +125,7 @@ EXTREMES = [
 
 @pytest.mark.parametrize("case", EXTREMES, ids=repr)
 def test_extreme_systems_are_never_judged_wrongly(case):
-    """Their asymptotic regime can lie beyond float64: undecided then, but neither a failure of true theorems nor a crash."""
+    """Their asymptotic regime can lie beyond float64: undecided then, but no failure of a true theorem, no crash."""
     found = verdict(**case, max_steps=1024)
     assert found.agreement is not Truth.FAILS
     assert found.simulated is not Scenario.EQUILIBRIUM
