@@ -234,7 +234,7 @@ def test_wrong_usage_exits_with_2(arguments):
     assert run(*arguments).exit_code == 2
 
 
-def complain(*arguments):
+def check_complains(*arguments):
     """The single line on stderr of a command that must fail with exit code 1 and print nothing."""
     result = run(*arguments)
     assert result.exit_code == 1, (result.exit_code, result.stdout, result.stderr)
@@ -272,12 +272,12 @@ BAD_FILES = [
 def test_a_bad_file_is_one_line(tmp_path, content, word):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    assert word in complain("classify", path)
+    assert word in check_complains("classify", path)
     assert os.listdir(tmp_path) == ["model.safetensors"], "nothing is written"
 
 
 def test_a_missing_path_is_one_line(tmp_path):
-    assert "no checkpoint at" in complain("classify", tmp_path / "nothing")
+    assert "no checkpoint at" in check_complains("classify", tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("target", ["../x.safetensors", "/etc/hostname", "link.safetensors", "fifo.safetensors"])
@@ -289,7 +289,7 @@ def test_an_index_that_leads_elsewhere_is_one_line(tmp_path, target):
     os.mkfifo(folder / "fifo.safetensors")
     index = {"weight_map": {"backbone.layers.0.mixer.A_log": target}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    complain("classify", folder)
+    check_complains("classify", folder)
 
 
 def test_a_pickle_that_would_run_code_does_not(tmp_path):
@@ -305,7 +305,7 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path):
         archive.writestr("archive/version", "3\n")
     (tmp_path / "legacy.bin").write_bytes(pickle.dumps(Trap(), protocol=2))
     for name in ("trap.pt", "legacy.bin"):
-        complain("classify", tmp_path / name)
+        check_complains("classify", tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
 
@@ -313,7 +313,7 @@ def test_sizes_that_contradict_the_config_are_one_line(tmp_path):
     definite_checkpoint(tmp_path, 1.0)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"state_size": 5}))
-    line = complain("classify", tmp_path)
+    line = check_complains("classify", tmp_path)
     assert "5" in line
     assert "6" in line
     assert "state_size" in line
@@ -350,7 +350,7 @@ def test_a_layer_with_nan_is_named_and_the_others_are_reported(tmp_path):
 )
 def test_bad_tokens_are_one_line(tmp_path, array, word):
     np.save(tmp_path / "x.npy", array, allow_pickle=True)
-    assert word in complain("classify", "--layer", 0, "--tokens", tmp_path / "x.npy")
+    assert word in check_complains("classify", "--layer", 0, "--tokens", tmp_path / "x.npy")
 
 
 @pytest.mark.parametrize(
@@ -365,4 +365,4 @@ def test_bad_tokens_are_one_line(tmp_path, array, word):
     ],
 )
 def test_bad_values_are_one_line(arguments):
-    complain(*arguments)
+    check_complains(*arguments)
