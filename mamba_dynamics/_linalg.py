@@ -8,7 +8,7 @@ M is D x D with rank at most N, and D is in the thousands where N is 16:
 
 Weights are scaled by powers of two first, so that denormal and huge ones neither vanish nor overflow.
 Everything here is floating point: a sign closer to zero than a multiple of the rounding error counts as zero.
-Certified signs are in `mamba_dynamics._certify`.
+Certified signs are in `mamba_dynamics.certificates`.
 """
 
 from dataclasses import dataclass

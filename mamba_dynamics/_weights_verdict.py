@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._certify import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
+from .certificates import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
 from ._layer import S6Layer
 from ._linalg import Spectrum, spectrum_of_M, spectrum_of_symmetric_part
 from ._outcomes import KnownBy, Scenario

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 LEVELS = [
     {"_errors", "_outcomes", "sample"},
     {"_layer", "_linalg", "_documents"},
-    {"_certify"},
+    {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
     {"_trajectory", "_rates"},
@@ -29,7 +29,16 @@ LEVELS = [
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 NUMERICS = {"_selective_scan", "dynamics", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
-WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "_certify", "_documents", "_weights_verdict", "checkpoints"}
+WITHOUT_JAX = {
+    "_errors",
+    "_outcomes",
+    "_layer",
+    "_linalg",
+    "certificates",
+    "_documents",
+    "_weights_verdict",
+    "checkpoints",
+}
 WITHOUT_JAX |= {"sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "_classification_document", "cli"}
 HEAVY = {"jax", "jaxtyping", "equinox", "diffrax", "torch", "sympy", "matplotlib"}
 
@@ -93,7 +102,7 @@ def test_weights_need_no_jax(path):
         assert not found & HEAVY
 
 
-@pytest.mark.parametrize("package", ["checkpoints", "dynamics", "theorems", "cli"])
+@pytest.mark.parametrize("package", ["certificates", "checkpoints", "dynamics", "theorems", "cli"])
 def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
     prefix = f"mamba_dynamics.{package}."

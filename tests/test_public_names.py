@@ -7,6 +7,24 @@ from pathlib import Path
 
 import mamba_dynamics
 
+PUBLIC = set(
+    """
+    MambaDynamicsError CheckpointError UnsupportedArchitecture MissingTensor UnsafeFile CorruptFile LayerShapeError
+    HypothesisError SolveError
+    Scenario Outcome TokenFate Truth KnownBy
+    S6Layer RMSNorm Norms Multipliers
+    open_checkpoint Checkpoint sample_path weights_verdict WeightsVerdict
+    token_dynamics AbstractTokenDynamics solve Horizon TokenTrajectory BlowUp
+    predict_scenario predict_laws ScalarSystem GrowthLaw LawName Prediction
+    classify Verdict TokenVerdict classify_checkpoint Report
+    """.split()
+)
+
+
+def test_the_public_names_are_exactly_these():
+    assert set(mamba_dynamics.__all__) == PUBLIC
+    assert set(dir(mamba_dynamics)) >= PUBLIC
+
 
 def test_every_public_name_resolves_and_is_documented():
     for name in mamba_dynamics.__all__:
@@ -26,16 +44,48 @@ def test_the_lazy_table_and_the_type_checker_s_imports_are_the_same():
     assert imported == {(module, name) for name, module in mamba_dynamics._MODULE_OF.items()}
 
 
+def test_the_version_is_the_installed_one():
+    assert mamba_dynamics.__version__[0].isdigit()
+
+
 def test_unknown_names_are_refused():
     assert not hasattr(mamba_dynamics, "frobnicate")
 
 
-def test_judging_weights_imports_neither_jax_nor_torch():
-    code = (
-        "import sys, mamba_dynamics as m\n"
-        "assert 'numpy' not in sys.modules\n"
-        "m.weights_verdict(m.open_checkpoint(m.sample_path()).layer(0))\n"
-        "bad = {'jax', 'torch', 'equinox', 'diffrax', 'sympy', 'matplotlib'} & set(sys.modules); assert not bad, bad"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def loaded_after(code: str) -> set[str]:
+    """The top-level modules a fresh interpreter has loaded after running `code`."""
+    ending = "\nimport sys; print('LOADED', *{name.split('.')[0] for name in sys.modules})"
+    result = subprocess.run([sys.executable, "-c", code + ending], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
+    return set(result.stdout.rpartition("LOADED")[2].split())
+
+
+HEAVY = {"jax", "torch", "equinox", "diffrax", "sympy", "matplotlib"}
+
+
+def test_importing_the_package_loads_nothing():
+    loaded = loaded_after("import mamba_dynamics")
+    assert "mamba_dynamics" in loaded
+    assert not loaded & (HEAVY | {"numpy", "flint", "scipy", "typer"})
+
+
+def test_naming_the_weights_functions_loads_neither_jax_nor_torch():
+    assert not loaded_after("import mamba_dynamics as m; m.open_checkpoint; m.weights_verdict") & HEAVY
+
+
+def test_judging_weights_loads_neither_jax_nor_torch():
+    code = "import mamba_dynamics as m; m.weights_verdict(m.open_checkpoint(m.sample_path()).layer(0))"
+    loaded = loaded_after(code)
+    assert {"numpy", "flint"} <= loaded
+    assert not loaded & HEAVY
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import runpy, sys; sys.argv = ['mamba-dynamics', '--help']\n"
+        "try: runpy.run_module('mamba_dynamics', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code"
+    )
+    loaded = loaded_after(code)
+    assert "typer" in loaded
+    assert not loaded & HEAVY

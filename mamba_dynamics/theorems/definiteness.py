@@ -5,7 +5,7 @@ token that is not zero, so the first active token's norm grows without bound; wh
 Anything else depends on the token.
 """
 
-from .._certify import symmetric_signs
+from ..certificates import symmetric_signs
 from .._layer import S6Layer
 from .._outcomes import Scenario
 from .base import FloatArray, Prediction

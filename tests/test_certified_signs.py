@@ -6,8 +6,8 @@ import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mamba_dynamics import _certify
-from mamba_dynamics._certify import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
+from mamba_dynamics.certificates import signs
+from mamba_dynamics.certificates import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
 
 
 def exact_inertia(S):
@@ -114,7 +114,7 @@ def test_rounding_bound_encloses_the_exact_product():
     A, B = np.random.default_rng(2).normal(size=(2, 3, 50)) * 10.0 ** np.random.default_rng(3).integers(
         -9, 0, (2, 3, 50)
     )
-    value, error = _certify.gram(A, B)
+    value, error = signs.gram(A, B)
     for i in range(3):
         for j in range(3):
             exact = sum(Fraction(a) * Fraction(b) for a, b in zip(A[i], B[j], strict=True))
@@ -125,9 +125,9 @@ def test_rounding_bound_encloses_the_exact_product():
 def test_a_disc_across_the_axis_counts_for_neither_side():
     from flint import arb
 
-    assert _certify._count([arb(1), arb(-1)], [arb(0.5), arb(0.5)]) == SignCounts(1, 1, 0)
-    assert _certify._count([arb(1), arb(-1)], [arb(2), arb(0.5)]) is None
-    assert _certify._count([arb(1), arb(-1)], [arb(0.5), arb(2)]) is None
+    assert signs._count([arb(1), arb(-1)], [arb(0.5), arb(0.5)]) == SignCounts(1, 1, 0)
+    assert signs._count([arb(1), arb(-1)], [arb(2), arb(0.5)]) is None
+    assert signs._count([arb(1), arb(-1)], [arb(0.5), arb(2)]) is None
 
 
 def test_precision_is_put_back():

@@ -24,7 +24,7 @@ from itertools import pairwise
 import flint
 import numpy as np
 
-from ._linalg import FloatArray, scaled
+from .._linalg import FloatArray, scaled
 
 #: Precision of ball arithmetic, in bits.
 PRECISION = 192
