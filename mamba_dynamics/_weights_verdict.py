@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .certificates import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
 from ._layer import S6Layer
 from ._linalg import Spectrum, spectrum_of_M, spectrum_of_symmetric_part
 from ._outcomes import KnownBy, Scenario
+from .certificates import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
 
 #: A layer is dead when |S_B|_F |S_C|_F, which bounds |q(x)| / |x|^2, is below this: tokens of any usual size
 #: cannot move by one rounding error of float64.

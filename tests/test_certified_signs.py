@@ -6,8 +6,7 @@ import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mamba_dynamics.certificates import signs
-from mamba_dynamics.certificates import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
+from mamba_dynamics.certificates import SignCounts, channel_signs, eigenvalue_signs, signs, symmetric_signs
 
 
 def exact_inertia(S):

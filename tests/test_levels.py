@@ -39,7 +39,17 @@ WITHOUT_JAX = {
     "_weights_verdict",
     "checkpoints",
 }
-WITHOUT_JAX |= {"sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "_classification_document", "cli"}
+WITHOUT_JAX |= {
+    "checkpoints",
+    "sample",
+    "theorems",
+    "_trajectory",
+    "_rates",
+    "_fates",
+    "_report",
+    "_classification_document",
+    "cli",
+}
 HEAVY = {"jax", "jaxtyping", "equinox", "diffrax", "torch", "sympy", "matplotlib"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -5,9 +5,9 @@ token that is not zero, so the first active token's norm grows without bound; wh
 Anything else depends on the token.
 """
 
-from ..certificates import symmetric_signs
 from .._layer import S6Layer
 from .._outcomes import Scenario
+from ..certificates import symmetric_signs
 from .base import FloatArray, Prediction
 
 _SOURCE = "definite symmetric part (theory 4.2)"
