@@ -78,7 +78,7 @@ def classify(
         LayerShapeError, HypothesisError: the tokens do not fit, or the layer has no closed S6-only ODE.
     """
     x0 = np.asarray(x0, float)
-    system = scalar_system(layer, x0) if layer.channels == 1 else None
+    system = ScalarSystem.of(layer, x0) if layer.channels == 1 else None
     if system is not None:
         x0 = system.x0
     trajectory = solve(
@@ -112,15 +112,6 @@ def _too_small_to_tell(system: ScalarSystem, simulated: Scenario, run: TokenTraj
     """Whether tokens diverge but |s x| is still small at the end, so that slow and fast look alike (|s| ~ 1e-300)."""
     sizes = [_log_size(system, run.log_abs[:, token]) for token in np.flatnonzero(system.active)]
     return simulated in _DIVERGING and system.s != 0 and max(sizes) < -np.log(SMALL)
-
-
-def scalar_system(layer: S6Layer, x0: FloatArray) -> ScalarSystem:
-    """What section 3 of the theory needs of a layer with D = 1 and tokens of shape (L,) or (L, 1)."""
-    if x0.ndim == 2 and x0.shape[1] == 1:
-        x0 = x0[:, 0]
-    mu = layer.gain * layer.S_C[0, :, 0] * layer.S_B[0, :, 0]
-    rates = np.broadcast_to(layer.a[0, 0], mu.shape)
-    return ScalarSystem(mu, rates, float(layer.S_Delta()[0, 0]), float(layer.dt_bias[0, 0]), x0)
 
 
 def simulated_scenario(trajectory: TokenTrajectory) -> Scenario:

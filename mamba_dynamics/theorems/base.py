@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import HypothesisError
+from .._errors import HypothesisError, LayerShapeError
+from .._layer import S6Layer
 from .._outcomes import Scenario
 
 FloatArray = NDArray[np.float64]
@@ -44,6 +45,19 @@ class ScalarSystem:
             raise HypothesisError(
                 f"expected decay rates a >= 0, found {self.a.min():g}; a = exp(A_log) is positive in every checkpoint"
             )
+
+    @classmethod
+    def of(cls, layer: S6Layer, x0: FloatArray) -> "ScalarSystem":
+        """What section 3 needs of a layer with D = 1 and tokens of shape (L,) or (L, 1)."""
+        if layer.channels != 1:
+            raise LayerShapeError(
+                f"{layer.name}: expected one channel, found D = {layer.channels}; section 3 is about D = 1"
+            )
+        if x0.ndim == 2 and x0.shape[1] == 1:
+            x0 = x0[:, 0]
+        mu = layer.gain * layer.S_C[0, :, 0] * layer.S_B[0, :, 0]
+        rates = np.broadcast_to(layer.a[0, 0], mu.shape)
+        return cls(mu, rates, float(layer.S_Delta()[0, 0]), float(layer.dt_bias[0, 0]), x0)
 
     @property
     def mu_bar(self) -> float:

@@ -1,0 +1,259 @@
+"""Steps of a proof that a computer can check: identities, derivatives, inequalities, limits.
+
+Every step is checked twice. Sympy settles it from the symbols' assumptions, by algebra; and, independently, mpmath
+evaluates both sides at random points of the domain in 50-digit arithmetic (derivatives by finite differences, limits
+by approaching the point). A step sympy cannot settle is undecided, however good its numbers look; a step whose
+numbers disagree has failed, whatever sympy says.
+
+The domain of a symbol follows from its assumptions (positive, negative, non-negative, real), or from `domain`.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import mpmath
+import sympy as sp
+
+from .._outcomes import Truth
+
+#: Decimal digits of the numerical check, random points tried, and the relative error allowed at them.
+DIGITS, POINTS, CLOSE = 50, 12, 1e-30
+#: Finite differences keep about a third of the digits.
+CLOSE_DERIVATIVE = 1e-12
+#: A limit is approached by 10^k for these k (or by a step's own `decades`), and its error must fall below this.
+DECADES, CLOSE_LIMIT = (2.0, 6.0, 12.0, 24.0), 1e-3
+
+Domain = Mapping[sp.Symbol, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a step: sympy's answer, the numbers' answer, and both together."""
+
+    algebra: Truth
+    numbers: Truth
+    worst: float
+
+    @property
+    def truth(self) -> Truth:
+        if Truth.FAILS in (self.algebra, self.numbers):
+            return Truth.FAILS
+        return Truth.HOLDS if self.algebra is self.numbers is Truth.HOLDS else Truth.UNDECIDED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """left = right for all values of the symbols."""
+
+    says: str
+    left: sp.Expr
+    right: sp.Expr
+    domain: Domain = field(default_factory=dict)
+
+    @property
+    def formula(self) -> sp.Basic:
+        return sp.Eq(self.left, self.right, evaluate=False)
+
+    def settle(self) -> Settled:
+        return Settled(_is_zero(self.left - self.right), *_compare(self.left, self.right, self.domain, CLOSE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derivative:
+    """d function / d variable = equals; checked numerically by finite differences, not by differentiating again."""
+
+    says: str
+    function: sp.Expr
+    variable: sp.Symbol
+    equals: sp.Expr
+    domain: Domain = field(default_factory=dict)
+
+    @property
+    def formula(self) -> sp.Basic:
+        return sp.Eq(sp.Derivative(self.function, self.variable), self.equals, evaluate=False)
+
+    def settle(self) -> Settled:
+        algebra = _is_zero(sp.diff(self.function, self.variable) - self.equals)
+        symbols = _symbols(self.function, self.equals)
+        place = symbols.index(self.variable)
+        function, equals = _number(self.function, symbols), _number(self.equals, symbols)
+
+        def difference(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
+            def along(one):
+                return function(*values[:place], one, *values[place + 1 :])
+
+            return mpmath.diff(along, values[place]), equals(*values)
+
+        return Settled(algebra, *_worst(difference, symbols, self.domain, CLOSE_DERIVATIVE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inequality:
+    """smaller <= larger on the domain of the symbols (smaller < larger if `strict`).
+
+    Sympy settles it from the sign of the gap larger - smaller: directly; as the explicit form `gap`, which it must
+    show equal to the difference and of one sign; or, with `rises_from = (variable, start)`, because the gap is not
+    negative at the start and its derivative is not negative beyond.
+    """
+
+    says: str
+    smaller: sp.Expr
+    larger: sp.Expr
+    gap: sp.Expr | None = None
+    rises_from: tuple[sp.Symbol, sp.Expr] | None = None
+    strict: bool = False
+    domain: Domain = field(default_factory=dict)
+
+    @property
+    def formula(self) -> sp.Basic:
+        relation = sp.Lt if self.strict else sp.Le
+        return relation(self.smaller, self.larger, evaluate=False)
+
+    def settle(self) -> Settled:
+        return Settled(self._algebra(), *self._numbers())
+
+    def _algebra(self) -> Truth:
+        difference = self.larger - self.smaller
+        if self.gap is not None:
+            same = _is_zero(difference - self.gap)
+            return same if same is not Truth.HOLDS else self._sign(self.gap)
+        if self.rises_from is not None:
+            variable, start = self.rises_from
+            at_start = _sign_of(difference.subs(variable, start), strict=False)
+            slope = _sign_of(sp.diff(difference, variable), strict=self.strict)
+            return Truth.HOLDS if at_start is slope is Truth.HOLDS else Truth.UNDECIDED
+        return self._sign(difference)
+
+    def _sign(self, expression: sp.Expr) -> Truth:
+        return _sign_of(expression, strict=self.strict)
+
+    def _numbers(self) -> tuple[Truth, float]:
+        symbols = _symbols(self.smaller, self.larger)
+        smaller, larger = _number(self.smaller, symbols), _number(self.larger, symbols)
+
+        def excess(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
+            low, high = smaller(*values), larger(*values)
+            return max(low, high), high
+
+        return _worst(excess, symbols, self.domain, CLOSE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """expression -> value as variable -> point (infinity, or a number approached from above or, `side` "-", below)."""
+
+    says: str
+    expression: sp.Expr
+    variable: sp.Symbol
+    point: sp.Expr
+    value: sp.Expr
+    side: str = "+"
+    decades: tuple[float, ...] = DECADES
+    domain: Domain = field(default_factory=dict)
+
+    @property
+    def formula(self) -> sp.Basic:
+        limit = sp.Limit(self.expression, self.variable, self.point, self.side)
+        return sp.Eq(limit, self.value, evaluate=False)
+
+    def settle(self) -> Settled:
+        return Settled(self._algebra(), *self._numbers())
+
+    def _algebra(self) -> Truth:
+        try:
+            found = sp.limit(self.expression, self.variable, self.point, self.side)
+        except (NotImplementedError, ValueError, TypeError):
+            return Truth.UNDECIDED
+        if found.has(sp.Limit):
+            return Truth.UNDECIDED
+        if self.value.is_infinite:
+            return Truth.HOLDS if found == self.value else Truth.FAILS
+        return _is_zero(found - self.value)
+
+    def _numbers(self) -> tuple[Truth, float]:
+        others = [one for one in _symbols(self.expression, self.value) if one != self.variable]
+        expression, value = _number(self.expression, [*others, self.variable]), _number(self.value, others)
+        rng, worst = random.Random(self.says), 0.0
+        with mpmath.workdps(2 * DIGITS):
+            for _ in range(POINTS):
+                values = [_draw(rng, one, self.domain) for one in others]
+                errors = [_miss(expression(*values, at), value(*values)) for at in self._approach()]
+                worst = max(worst, float(errors[-1]))
+                if errors[-1] > CLOSE_LIMIT or errors[-1] > errors[0] + mpmath.mpf(10) ** -DIGITS:
+                    return Truth.FAILS, worst
+        return Truth.HOLDS, worst
+
+    def _approach(self) -> list[mpmath.mpf]:
+        ten = mpmath.mpf(10)
+        if self.point in (sp.oo, -sp.oo):
+            return [(1 if self.point is sp.oo else -1) * ten**k for k in self.decades]
+        at = mpmath.mpf(str(sp.N(self.point, DIGITS)))
+        return [at + (1 if self.side == "+" else -1) * ten**-k for k in self.decades]
+
+
+Step = Identity | Derivative | Inequality | Limit
+
+
+def _is_zero(expression: sp.Expr) -> Truth:
+    """Whether sympy can show an expression to be zero."""
+    if expression == 0:
+        return Truth.HOLDS
+    for rewrite in (sp.expand, sp.simplify, lambda e: sp.simplify(sp.expand(sp.powsimp(e, force=False)))):
+        found = rewrite(expression)
+        if found == 0:
+            return Truth.HOLDS
+    return Truth.FAILS if found.is_number and found.is_zero is False else Truth.UNDECIDED
+
+
+def _sign_of(expression: sp.Expr, *, strict: bool) -> Truth:
+    """Whether an expression is non-negative (positive if strict), from the assumptions on its symbols."""
+    for form in (expression, sp.factor(expression), sp.simplify(expression)):
+        answer = form.is_positive if strict else form.is_nonnegative
+        if answer is not None:
+            return Truth.HOLDS if answer else Truth.FAILS
+    return Truth.UNDECIDED
+
+
+def _symbols(*expressions: sp.Expr) -> list[sp.Symbol]:
+    found = set().union(*(one.free_symbols for one in expressions))
+    return sorted(found, key=lambda symbol: symbol.name)
+
+
+def _number(expression: sp.Expr, symbols: list[sp.Symbol]):
+    return sp.lambdify(symbols, expression, modules="mpmath")
+
+
+def _draw(rng: random.Random, symbol: sp.Symbol, domain: Domain) -> mpmath.mpf:
+    """A random point of a symbol's domain with all 50 digits."""
+    low, high = domain.get(symbol, (0.1, 4.0) if symbol.is_positive or symbol.is_nonnegative else (-3.0, 3.0))
+    if symbol.is_negative and symbol not in domain:
+        low, high = -4.0, -0.1
+    if symbol.is_integer:
+        return mpmath.mpf(rng.randint(max(1, int(low)), int(high)))
+    fraction = mpmath.mpf(rng.getrandbits(4 * DIGITS)) / mpmath.mpf(2) ** (4 * DIGITS)
+    return low + (high - low) * fraction
+
+
+def _miss(found: mpmath.mpf, wanted: mpmath.mpf) -> mpmath.mpf:
+    """Relative error; for an infinite limit, the inverse of what was reached."""
+    if mpmath.isinf(wanted):
+        return 1 / mpmath.fabs(found) if found * wanted > 0 else mpmath.inf
+    return mpmath.fabs(found - wanted) / (1 + mpmath.fabs(wanted))
+
+
+def _compare(left: sp.Expr, right: sp.Expr, domain: Domain, close: float) -> tuple[Truth, float]:
+    symbols = _symbols(left, right)
+    one, other = _number(left, symbols), _number(right, symbols)
+    return _worst(lambda values: (one(*values), other(*values)), symbols, domain, close)
+
+
+def _worst(pair, symbols: list[sp.Symbol], domain: Domain, close: float) -> tuple[Truth, float]:
+    """The largest relative difference of a pair of numbers over random points, and whether it is small enough."""
+    rng, worst = random.Random(len(symbols)), mpmath.mpf(0)
+    with mpmath.workdps(DIGITS):
+        for _ in range(POINTS):
+            left, right = pair([_draw(rng, one, domain) for one in symbols])
+            scale = max(mpmath.fabs(left), mpmath.fabs(right), mpmath.mpf(10) ** -20)
+            worst = max(worst, mpmath.fabs(left - right) / scale)
+    return Truth.HOLDS if worst <= close else Truth.FAILS, float(worst)
