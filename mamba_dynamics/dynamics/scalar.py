@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from .._selective_scan import hidden_attention, selective_scan
 from .base import AbstractLogDynamics, AbstractTokenDynamics, AnyArray
-from .step_size import log_step_size, step_size
+from .step_size import TAIL, log_step_size, step_size
 
 
 class ScalarTokenDynamics(AbstractTokenDynamics):
@@ -45,6 +45,25 @@ class ScalarTokenDynamics(AbstractTokenDynamics):
 
     def hidden_attention(self, x: Float[Array, " L"]) -> Float[Array, "L L"]:
         return hidden_attention(*self._scan_inputs(x))[0]
+
+    def log_hidden_attention(
+        self, log_abs: Float[np.ndarray, "*S L"], sign: Float[np.ndarray, "*S L"]
+    ) -> Float[np.ndarray, "*S L L"]:
+        """ln|P_lj| of tokens given as ln|x| and sign x: most of P underflows where tokens grow slowly.
+
+        -inf where P_lj = 0, so above the diagonal and for zero tokens. The sign of P_lj is that of x_l x_j sum_n
+        mu_n e^{-a_n (...)}.
+        """
+        z = np.asarray(self.s) * sign * np.exp(log_abs) + np.asarray(self.dt_bias)
+        with np.errstate(divide="ignore"):
+            log_step = np.where(z < TAIL, z, np.log(np.logaddexp(0.0, np.maximum(z, TAIL))))
+            elapsed = np.cumsum(np.logaddexp(0.0, z), axis=-1)
+            gap = np.maximum(elapsed[..., :, None] - elapsed[..., None, :], 0.0)
+            exponents = -np.multiply.outer(gap, np.asarray(self.a))
+            slowest = exponents.max(axis=-1)
+            kept = slowest + np.log(np.abs(np.exp(exponents - slowest[..., None]) @ np.asarray(self.mu)))
+        pairs = log_abs[..., :, None] + (log_abs + log_step)[..., None, :] + kept
+        return np.where(np.tri(log_abs.shape[-1], dtype=bool), pairs, -np.inf)
 
     def in_log_coordinates(self, x0: Float[np.ndarray, " L"]) -> "ScalarLogDynamics":
         sign = np.sign(x0)

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from .base import AnyArray
 
-# Below this, ln softplus(z) = z - e^z / 2 + ... differs from z by less than its rounding.
-_TAIL = -37.0
+#: Below this, ln softplus(z) = z - e^z / 2 + ... differs from z by less than its rounding.
+TAIL = -37.0
 
 
 def step_size(z: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
@@ -20,4 +20,4 @@ def step_size(z: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
 
 def log_step_size(z: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """ln softplus(z), exact to rounding for every finite z (tends to z as z tends to minus infinity)."""
-    return jnp.where(z < _TAIL, z, jnp.log(step_size(jnp.maximum(z, _TAIL))))
+    return jnp.where(z < TAIL, z, jnp.log(step_size(jnp.maximum(z, TAIL))))

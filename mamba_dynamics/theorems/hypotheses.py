@@ -11,10 +11,14 @@ import numpy as np
 from .._layer import S6Layer
 from .._outcomes import KnownBy, Truth
 from ..certificates import channel_signs, eigenvalue_signs, symmetric_signs
+from . import convergent
 from .base import FloatArray, ScalarSystem
-from .contract import Hypothesis
+from .contract import Case, Hypothesis
 
 Hypotheses = Callable[[S6Layer, FloatArray], tuple[Hypothesis, ...]]
+
+#: A system with D = 2, to break D = 1.
+TWO_CHANNELS = Case(S6Layer.from_matrices(S_B=np.eye(2), S_C=np.eye(2), S_Delta=np.eye(2), a=1.0), np.ones((1, 2)))
 
 #: A condition that is only checked is undecided when its margin is below this.
 EDGE = 1e-9
@@ -80,6 +84,11 @@ def mu_positive(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     return certified("mu > 0", sign > 0, value)
 
 
+def mu_not_zero(layer: S6Layer, x0: FloatArray) -> Hypothesis:
+    sign, value = _mu(layer)
+    return certified("mu != 0", sign != 0, value)
+
+
 def mu_zero(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     sign, value = _mu(layer)
     return certified("mu = 0", sign == 0, value)
@@ -135,6 +144,18 @@ def some_driven_up(layer: S6Layer, x0: FloatArray) -> Hypothesis:
 def all_driven_up(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     system = ScalarSystem.of(layer, x0)
     return certified("s x_l0 > 0 for every token", bool(np.all(system.drive > 0)), _furthest(system, np.min))
+
+
+def only_first_driven_up(layer: S6Layer, x0: FloatArray) -> Hypothesis:
+    drive = ScalarSystem.of(layer, x0).drive
+    return certified("s x_l0 > 0 for token 1 only", bool(drive[0] > 0 and np.all(drive[1:] <= 0)))
+
+
+def drives_apart(layer: S6Layer, x0: FloatArray) -> Hypothesis:
+    """No K_l = 1: there the exponent is on an edge, and logarithms decide."""
+    sums = convergent.kappa(ScalarSystem.of(layer, x0))[1]
+    nearest = float(sums[np.argmin(np.abs(sums - 1.0))])
+    return checked("no K_l equals 1", nearest, abs(nearest - 1.0))
 
 
 def _furthest(system: ScalarSystem, of) -> float:

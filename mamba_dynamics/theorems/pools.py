@@ -7,7 +7,8 @@ matter. Lengths are fixed within a pool, so that its simulations share one compi
 import numpy as np
 
 from .._layer import S6Layer
-from .base import FloatArray
+from . import convergent
+from .base import FloatArray, ScalarSystem
 from .contract import Case, Pool
 
 LENGTH = 4
@@ -62,9 +63,45 @@ def _fast(rng: np.random.Generator) -> Case:
     return scalar_case(mu, s, a, b, x0)
 
 
+def _fast_single(rng: np.random.Generator) -> Case:
+    mu, s, a, b = _common(rng)
+    return scalar_case(mu, s, a, b, np.sign(s) * spread(rng, 0.1, 3.0, 1))
+
+
+def _fast_later(rng: np.random.Generator) -> Case:
+    """The third token blows up first: the others are small or driven down."""
+    mu, s, a, b = _common(rng)
+    x0 = signs(rng, LENGTH) * spread(rng, 0.1, 0.5, LENGTH)
+    x0[2] = np.sign(s) * spread(rng, 2.0, 4.0)
+    return scalar_case(mu, s, a, b, x0)
+
+
+def _fast_followed(rng: np.random.Generator) -> Case:
+    """The first token blows up, the others are driven down."""
+    mu, s, a, b = _common(rng)
+    x0 = -np.sign(s) * spread(rng, 0.1, 3.0, LENGTH)
+    x0[0] = np.sign(s) * spread(rng, 0.5, 3.0)
+    return scalar_case(mu, s, a, b, x0)
+
+
+def _fast_hierarchy(rng: np.random.Generator) -> Case:
+    """The first token is large, so it blows up first; the others are of either sign."""
+    mu, s, a, b = _common(rng)
+    x0 = signs(rng, LENGTH) * spread(rng, 0.1, 1.0, LENGTH)
+    x0[0] = np.sign(s) * spread(rng, 2.0, 4.0)
+    return scalar_case(mu, s, a, b, x0)
+
+
+def _fast_with_zeros(rng: np.random.Generator) -> Case:
+    """As the hierarchy, with the second or third token zero."""
+    case = _fast_hierarchy(rng)
+    case.x0[1 + rng.integers(2)] = 0.0
+    return case
+
+
 def _constant_step(rng: np.random.Generator) -> Case:
     mu, _, a, b = _common(rng)
-    return scalar_case(signs(rng) * mu, 0.0, a, b, _tokens(rng))
+    return scalar_case(signs(rng) * mu, 0.0, a, b, _tokens(rng)[:2])
 
 
 def _any(rng: np.random.Generator) -> Case:
@@ -76,18 +113,31 @@ def _motionless(rng: np.random.Generator) -> Case:
     return scalar_case(0.0, s, a, b, _tokens(rng))
 
 
+def _rates_apart(case: Case) -> bool:
+    """No K_l close to one, where decay exponents are reached only like a power of ln t."""
+    sums = convergent.kappa(ScalarSystem.of(case.layer, case.x0))[1]
+    return bool(np.all(np.abs(sums - 1.0) > 0.05))
+
+
 def _general_rates(rng: np.random.Generator) -> Case:
     """Three decay rates, mu_n of any signs with a negative sum that does not nearly cancel."""
     while True:
         mu, rates = signs(rng, 3) * spread(rng, 0.2, 2.0, 3), spread(rng, 0.05, 3.0, 3)
-        if mu.sum() < -0.2 * np.abs(mu).sum():
-            return scalar_case(mu, float(signs(rng) * spread(rng, 0.1, 2.0)), rates, rng.uniform(-1, 1), _tokens(rng))
+        s, b = float(signs(rng) * spread(rng, 0.1, 2.0)), float(rng.uniform(-1, 1))
+        case = scalar_case(mu, s, rates, b, _tokens(rng))
+        if mu.sum() < -0.2 * np.abs(mu).sum() and _rates_apart(case):
+            return case
 
 
 CONVERGENT = Pool("convergent", _convergent)
 CONVERGENT_WITH_ZEROS = Pool("convergent_with_zeros", _convergent_with_zeros)
 SLOW = Pool("slow_divergence", _slow)
 FAST = Pool("fast_divergence", _fast)
+FAST_SINGLE = Pool("fast_single", _fast_single)
+FAST_LATER = Pool("fast_later", _fast_later)
+FAST_FOLLOWED = Pool("fast_followed", _fast_followed)
+FAST_HIERARCHY = Pool("fast_hierarchy", _fast_hierarchy)
+FAST_WITH_ZEROS = Pool("fast_with_zeros", _fast_with_zeros)
 CONSTANT_STEP = Pool("constant_step", _constant_step)
 ANY = Pool("any_scalar", _any)
 MOTIONLESS = Pool("motionless", _motionless)

@@ -75,7 +75,7 @@ class Derivative:
 
     def settle(self) -> Settled:
         algebra = _is_zero(sp.diff(self.function, self.variable) - self.equals)
-        symbols = _symbols(self.function, self.equals)
+        symbols = _symbols(self.function, self.equals, self.variable)
         place = symbols.index(self.variable)
         function, equals = _number(self.function, symbols), _number(self.equals, symbols)
 
@@ -94,7 +94,7 @@ class Inequality:
 
     Sympy settles it from the sign of the gap larger - smaller: directly; as the explicit form `gap`, which it must
     show equal to the difference and of one sign; or, with `rises_from = (variable, start)`, because the gap is not
-    negative at the start and its derivative is not negative beyond.
+    negative at the start and its derivative is not negative beyond (for which it may need the same argument again).
     """
 
     says: str
@@ -119,10 +119,7 @@ class Inequality:
             same = _is_zero(difference - self.gap)
             return same if same is not Truth.HOLDS else self._sign(self.gap)
         if self.rises_from is not None:
-            variable, start = self.rises_from
-            at_start = _sign_of(difference.subs(variable, start), strict=False)
-            slope = _sign_of(sp.diff(difference, variable), strict=self.strict)
-            return Truth.HOLDS if at_start is slope is Truth.HOLDS else Truth.UNDECIDED
+            return _rises(difference, *self.rises_from, strict=self.strict)
         return self._sign(difference)
 
     def _sign(self, expression: sp.Expr) -> Truth:
@@ -213,6 +210,16 @@ def _sign_of(expression: sp.Expr, *, strict: bool) -> Truth:
         if answer is not None:
             return Truth.HOLDS if answer else Truth.FAILS
     return Truth.UNDECIDED
+
+
+def _rises(gap: sp.Expr, variable: sp.Symbol, start: sp.Expr, *, strict: bool, orders: int = 3) -> Truth:
+    """Whether gap >= 0 for variable >= start, from gap(start) >= 0 and a derivative (to some order) of one sign."""
+    if _sign_of(gap.subs(variable, start), strict=False) is not Truth.HOLDS:
+        return Truth.UNDECIDED
+    slope = sp.diff(gap, variable)
+    if _sign_of(slope, strict=strict) is Truth.HOLDS:
+        return Truth.HOLDS
+    return _rises(slope, variable, start, strict=strict, orders=orders - 1) if orders > 1 else Truth.UNDECIDED
 
 
 def _symbols(*expressions: sp.Expr) -> list[sp.Symbol]:

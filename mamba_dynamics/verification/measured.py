@@ -86,8 +86,8 @@ def _compare_exactly(expected: Expected, found: FloatArray, wanted: FloatArray) 
     elif expected.relation is Relation.AT_LEAST:
         excess = np.maximum(-excess, 0.0)
     finite = np.where(np.isfinite(wanted), np.abs(wanted), 0.0)
-    ratio = np.abs(excess) / (expected.tolerance * (1.0 + finite)) if expected.tolerance else np.abs(excess) * np.inf
-    ratio = np.where(excess == 0, 0.0, ratio)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(excess == 0, 0.0, np.abs(excess) / (expected.tolerance * (1.0 + finite)))
     worst = int(np.argmax(ratio))
     truth = Truth.HOLDS if ratio.flat[worst] <= 1 else Truth.FAILS
     return Judgement(expected, truth, float(ratio.flat[worst]), float(found.flat[worst]))

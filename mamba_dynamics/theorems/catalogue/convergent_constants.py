@@ -20,7 +20,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 
 def _steps():
-    t, w, q, k, T = sp.symbols("t w q k T", positive=True)
+    w, q, k, T = sp.symbols("w q k T", positive=True)
     c, s, b, tau = sp.symbols("c s b tau", real=True)
     n = sp.Symbol("n", integer=True, positive=True)
     rate = sp.Symbol("r", positive=True)
@@ -46,7 +46,7 @@ def _steps():
             value=sp.Integer(1),
         ),
         Derivative(
-            says="In tau = ln T the scaled square u = T x_l^2 obeys du/dtau = u (1 - K_l - u), K_l being the drive of the "
+            says="In tau = ln T, u = T x_l^2 obeys du/dtau = u (1 - K_l - u), K_l being the drive of the "
             "earlier tokens (they have settled); this logistic curve, rate r = 1 - K_l > 0, solves it.",
             function=rate / (1 + k * sp.exp(-rate * tau)),
             variable=tau,
@@ -68,7 +68,7 @@ def _steps():
             domain={q: (0.05, 0.95), n: (1, 9)},
         ),
         Inequality(
-            says="q = e^{-a delta_0} never exceeds 1, so kappa_l = 1 - q is not negative: no token is faster than t^(-1/2).",
+            says="q = e^{-a delta_0} never exceeds 1, so kappa_l = 1 - q >= 0: no token is faster than t^(-1/2).",
             smaller=sp.exp(-k * w),
             larger=sp.Integer(1),
             rises_from=(w, sp.Integer(0)),

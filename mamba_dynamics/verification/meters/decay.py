@@ -27,8 +27,14 @@ def log_square(run: Run, token: int | None) -> Curve:
     return Curve(found.log_t, 2 * found.log_norms[:, token])
 
 
+def final_size(run: Run, token: int | None) -> float:
+    """|x_l| at the end of the run."""
+    return float(np.abs(run.trajectory.x[-1])[token])
+
+
 METERS: dict[str, Meter] = {
     "slope of ln|x| in ln t": decay_exponent,
     "2 |mu| delta_0 t x^2": kappa,
     "ln x^2 along ln t": log_square,
+    "|x| at the end": final_size,
 }

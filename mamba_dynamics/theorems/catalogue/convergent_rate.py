@@ -1,0 +1,82 @@
+"""Convergent tokens are O(t^-1/2), and their hidden attention O(1/t) (the paper; theory 3.2)."""
+
+import sympy as sp
+
+from ..._layer import S6Layer
+from .. import hypotheses
+from ..base import FloatArray
+from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
+from ..pools import CONVERGENT, scalar_case
+from ..steps import Derivative, Inequality, Limit
+from ..symbols import SOFTPLUS, a, b, mu, s, t, w, x
+
+EXPONENT, ATTENTION = "slope of ln|x| in ln t", "slope of ln|P_lj| in ln t, largest in row l"
+
+
+def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
+    tokens = range(len(x0))
+    decay = [Expected(EXPONENT, -0.5, token, Relation.AT_MOST) for token in tokens]
+    return (*decay, *(Expected(ATTENTION, -1.0, token, Relation.AT_MOST) for token in tokens))
+
+
+_m, _d = sp.symbols("m d", positive=True)
+
+STEPS = (
+    Derivative(
+        says="The step size is monotone in x: between 0 and x_0 it is at least m = min(Delta(0), Delta(x_0)) > 0.",
+        function=SOFTPLUS(s * x + b),
+        variable=x,
+        equals=s / (1 + sp.exp(-s * x - b)),
+    ),
+    Derivative(
+        says="y' = -2 |mu| m y^2, which y = x_l^2 stays below, has the solution y_0 / (1 + 2 |mu| m y_0 t).",
+        function=w / (1 + 2 * mu * _m * w * t),
+        variable=t,
+        equals=-2 * mu * _m * (w / (1 + 2 * mu * _m * w * t)) ** 2,
+    ),
+    Inequality(
+        says="So t x_l^2 never exceeds 1 / (2 |mu| m): x_l = O(t^-1/2) with a constant for all times.",
+        smaller=t * w / (1 + 2 * mu * _m * w * t),
+        larger=1 / (2 * mu * _m),
+        gap=1 / (2 * mu * _m * (1 + 2 * mu * _m * w * t)),
+    ),
+    Inequality(
+        says="|P_lj| = |mu x_l x_j| Delta_j e^{-a ...} is at most |mu| Delta_j (x_l^2 + x_j^2) / 2 ...",
+        smaller=x * w * sp.exp(-a * _d),
+        larger=(x**2 + w**2) / 2,
+        rises_from=(a, sp.Integer(0)),
+    ),
+    Limit(
+        says="... and Delta_j is bounded, as it tends to softplus(b): P_lj = O(1/t).",
+        expression=SOFTPLUS(s * x + b),
+        variable=x,
+        point=sp.Integer(0),
+        value=SOFTPLUS(b),
+    ),
+)
+
+THEOREM = Theorem(
+    name="convergent_rate",
+    title="Rate of convergent tokens",
+    origin=Origin.PAPER,
+    section="3.2",
+    statement=r"If $\mu < 0$ then $x_l(t) = O(t^{-1/2})$ and $P_{lj}(t) = O(t^{-1})$.",
+    pool=CONVERGENT,
+    hypotheses=hypotheses.all_of(hypotheses.one_channel, hypotheses.one_rate, hypotheses.mu_negative),
+    conclusion=conclusion,
+    steps=STEPS,
+    breaks={
+        "D = 1": hypotheses.TWO_CHANNELS,
+        "one decay rate a": scalar_case([-1.0, -0.5], 0.5, [0.2, 3.0], 0.0, [1.0, 0.5, 0.3, 0.2]),
+        "mu < 0": scalar_case(1.0, -0.5, 1.0, 0.0, [1.0, 0.5, 0.3, 0.2]),
+    },
+    weaker=(
+        WeakerClaim(
+            claim="convergent tokens decay exponentially, so faster than any power of t",
+            origin=Origin.NAIVE,
+            case=scalar_case(-1.0, 1.0, 1.0, 0.0, [1.0, 0.5, 0.3, 0.2]),
+            expected=(Expected(EXPONENT, -2.0, 0, Relation.AT_MOST),),
+            because="the field is cubic at zero: the rate mu g_l vanishes with the tokens",
+        ),
+    ),
+)

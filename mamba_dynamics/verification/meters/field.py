@@ -1,0 +1,180 @@
+"""Meters of the vector field itself, where theory speaks of every point and no integration is needed."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._layer import S6Layer
+from ..._rates import Estimate
+from ..._trajectory import FloatArray
+from ...dynamics import AbstractTokenDynamics, token_dynamics
+from ..measured import Meter
+from ..run import Run
+
+#: Points tried per case.
+POINTS = 4
+#: Depths of the discrete stacks.
+DEPTHS = (128, 256, 512, 1024)
+#: Share of the tokens' own time scale that short integrations last.
+SHORT = 0.25
+
+
+@eqx.filter_jit
+def _field_at(dynamics: AbstractTokenDynamics, x):
+    return dynamics(0.0, x, None)
+
+
+def field(dynamics: AbstractTokenDynamics, x: FloatArray) -> FloatArray:
+    """dx/dt at tokens x in float64."""
+    with jax.enable_x64(True):
+        return np.asarray(_field_at(dynamics, jnp.asarray(x)))
+
+
+def _points(run: Run) -> list[FloatArray]:
+    """The initial tokens and other random ones of the same shape."""
+    rng = np.random.default_rng([run.index, 7])
+    return [run.x0, *(run.x0 * np.exp(rng.normal(size=run.x0.shape)) for _ in range(POINTS - 1))]
+
+
+def _with_value(x: FloatArray, token: int, value: float) -> FloatArray:
+    changed = x.copy()
+    changed[token] = value
+    return changed
+
+
+def field_on_hyperplanes(run: Run, token: int | None) -> float:
+    """The largest |dx_l/dt| where x_l = 0, over tokens and random points."""
+    return max(
+        float(np.abs(field(run.dynamics, _with_value(x, l, 0.0))[l]).max())
+        for x in _points(run)
+        for l in range(len(x))  # noqa: E741
+    )
+
+
+def noncausal_change(run: Run, token: int | None) -> float:
+    """The largest relative change of dx_l/dt, over l, when the last token alone is changed."""
+    worst = 0.0
+    for x in _points(run):
+        before, after = field(run.dynamics, x)[:-1], field(run.dynamics, _with_value(x, len(x) - 1, -7.0))[:-1]
+        worst = max(worst, float(np.max(np.abs(before - after) / np.maximum(np.abs(before), 1e-300), initial=0.0)))
+    return worst
+
+
+def signed_speed(run: Run, token: int | None) -> FloatArray:
+    """sign(mu) x_l dx_l/dt over tokens and random points."""
+    return np.concatenate([np.sign(run.system.mu_bar) * x * field(run.dynamics, x) for x in _points(run)])
+
+
+def backward_motion(run: Run, token: int | None) -> float:
+    """The largest step of ln|x_l| against the sign of mu along the run."""
+    rises = np.sign(run.system.mu_bar) * np.diff(run.trajectory.log_norms, axis=0)
+    return float(np.max(-rises, initial=0.0))
+
+
+def _relative(one: FloatArray, other: FloatArray) -> float:
+    return float(np.max(np.abs(one - other) / np.maximum(np.abs(other), 1e-300)))
+
+
+def _scalar(run: Run, *, mu=1.0, s=1.0) -> AbstractTokenDynamics:
+    """The run's system with mu and s multiplied by factors."""
+    system = run.system
+    return token_dynamics(
+        S6Layer.scalar(mu=mu * system.mu, S_Delta=s * system.s, a=system.a, dt_bias=system.b)
+    )  # fmt: skip
+
+
+def scaling_defect(run: Run, token: int | None) -> float:
+    """The largest relative difference of f(c x; s / c, mu / c^2) and c f(x; s, mu)."""
+    c = float(np.exp(np.random.default_rng([run.index, 8]).normal()))
+    scaled = _scalar(run, mu=c**-2, s=1 / c)
+    return max(_relative(field(scaled, c * x), c * field(run.dynamics, x)) for x in _points(run))
+
+
+def flip_defect(run: Run, token: int | None) -> float:
+    """The largest relative difference of f(-x; -s) and -f(x; s)."""
+    flipped = _scalar(run, s=-1.0)
+    return max(_relative(field(flipped, -x), -field(run.dynamics, x)) for x in _points(run))
+
+
+def slope_sign_defect(run: Run, token: int | None) -> float:
+    """The largest relative difference of f(x; -s) and f(x; s)."""
+    flipped = _scalar(run, s=-1.0)
+    return max(_relative(field(flipped, x), field(run.dynamics, x)) for x in _points(run))
+
+
+def time_scale_defect(run: Run, token: int | None) -> float:
+    """The largest relative difference of f / |mu| and the field of the system with mu / |mu|."""
+    size = abs(run.system.mu_bar)
+    unit = _scalar(run, mu=1 / size)
+    return max(_relative(field(unit, x), field(run.dynamics, x) / size) for x in _points(run))
+
+
+def largest_speed(run: Run, token: int | None) -> float:
+    """The largest |dx_l/dt| over tokens and random points."""
+    return max(float(np.abs(field(run.dynamics, x)).max()) for x in _points(run))
+
+
+def _short_time(run: Run) -> float:
+    """A time in which the tokens move by a fair part of themselves, but do not blow up."""
+    speed = np.abs(field(run.dynamics, run.x0)) / np.maximum(np.abs(run.x0), 1e-300)
+    return SHORT / float(speed.max())
+
+
+@eqx.filter_jit
+def _plain(dynamics, x0, end):
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(dynamics),
+        diffrax.Dopri8(),
+        0.0,
+        end,
+        None,
+        x0,
+        stepsize_controller=diffrax.PIDController(rtol=1e-12, atol=1e-14),
+        throw=False,
+    ).ys
+
+
+def plain_gap(run: Run, token: int | None) -> float | None:
+    """The relative distance between the run in logarithms and one in plain x and t, after a short time."""
+    end = _short_time(run)
+    with jax.enable_x64(True):
+        ys = _plain(run.dynamics, jnp.asarray(run.x0), jnp.asarray(end))
+    assert ys is not None
+    return _relative(run.until(float(np.log1p(end))).x[-1], np.asarray(ys)[-1])
+
+
+@eqx.filter_jit
+def _stack(dynamics, x0, step, depth):
+    return jax.lax.fori_loop(0, depth, lambda _, x: x + step * dynamics(0.0, x, None), x0)
+
+
+def depth_order(run: Run, token: int | None) -> Estimate:
+    """The limit of -d ln(gap) / d ln K: the order at which a stack of K layers approaches the flow."""
+    end = _short_time(run)
+    flow = run.until(float(np.log1p(end))).x[-1]
+    with jax.enable_x64(True):
+        x0 = jnp.asarray(run.x0)
+        stacks = [np.asarray(_stack(run.dynamics, x0, jnp.asarray(end / k), jnp.asarray(k))) for k in DEPTHS]
+    gaps = np.array([np.abs(stack - flow).max() for stack in stacks])
+    orders = -np.diff(np.log2(gaps))
+    # The next term of the gap is of order 1 / K^2, so one Richardson step removes it.
+    extrapolated = 2 * orders[1:] - orders[:-1]
+    error = abs(extrapolated[-1] - extrapolated[-2])
+    return Estimate(float(extrapolated[-1]), float(error), (DEPTHS[0], DEPTHS[-1]))
+
+
+METERS: dict[str, Meter] = {
+    "dx_l/dt where x_l = 0": field_on_hyperplanes,
+    "change of dx_l/dt by later tokens": noncausal_change,
+    "sign(mu) x_l dx_l/dt": signed_speed,
+    "step of ln|x| against the sign of mu": backward_motion,
+    "defect of the scaling symmetry": scaling_defect,
+    "defect of the flip symmetry": flip_defect,
+    "defect of s -> -s alone": slope_sign_defect,
+    "defect of the time scale 1 / |mu|": time_scale_defect,
+    "largest |dx_l/dt|": largest_speed,
+    "gap between logarithmic and plain integration": plain_gap,
+    "order of the depth limit": depth_order,
+}
