@@ -8,6 +8,7 @@ import typer
 
 from .classify import classify
 from .simulate import simulate
+from .verify import verify
 
 app = typer.Typer(
     name="mamba-dynamics",
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(classify)
 app.command()(simulate)
+app.command()(verify)
 
 
 @app.callback()

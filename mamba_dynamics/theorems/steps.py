@@ -11,6 +11,7 @@ The domain of a symbol follows from its assumptions (positive, negative, non-neg
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import mpmath
 import sympy as sp
@@ -25,6 +26,8 @@ CLOSE_DERIVATIVE = 1e-12
 DECADES, CLOSE_LIMIT = (2.0, 6.0, 12.0, 24.0), 1e-3
 
 Domain = Mapping[sp.Symbol, tuple[float, float]]
+#: A number of mpmath's (its classes are made at run time, so they are no types).
+Real = Any
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Derivative:
         place = symbols.index(self.variable)
         function, equals = _number(self.function, symbols), _number(self.equals, symbols)
 
-        def difference(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
+        def difference(values: list[Real]) -> tuple[Real, Real]:
             def along(one):
                 return function(*values[:place], one, *values[place + 1 :])
 
@@ -129,7 +132,7 @@ class Inequality:
         symbols = _symbols(self.smaller, self.larger)
         smaller, larger = _number(self.smaller, symbols), _number(self.larger, symbols)
 
-        def excess(values: list[mpmath.mpf]) -> tuple[mpmath.mpf, mpmath.mpf]:
+        def excess(values: list[Real]) -> tuple[Real, Real]:
             low, high = smaller(*values), larger(*values)
             return max(low, high), high
 
@@ -181,7 +184,7 @@ class Limit:
                     return Truth.FAILS, worst
         return Truth.HOLDS, worst
 
-    def _approach(self) -> list[mpmath.mpf]:
+    def _approach(self) -> list[Real]:
         ten = mpmath.mpf(10)
         if self.point in (sp.oo, -sp.oo):
             return [(1 if self.point is sp.oo else -1) * ten**k for k in self.decades]
@@ -223,7 +226,7 @@ def _rises(gap: sp.Expr, variable: sp.Symbol, start: sp.Expr, *, strict: bool, o
 
 
 def _symbols(*expressions: sp.Expr) -> list[sp.Symbol]:
-    found = set().union(*(one.free_symbols for one in expressions))
+    found = {symbol for one in expressions for symbol in one.free_symbols if isinstance(symbol, sp.Symbol)}
     return sorted(found, key=lambda symbol: symbol.name)
 
 
@@ -231,7 +234,7 @@ def _number(expression: sp.Expr, symbols: list[sp.Symbol]):
     return sp.lambdify(symbols, expression, modules="mpmath")
 
 
-def _draw(rng: random.Random, symbol: sp.Symbol, domain: Domain) -> mpmath.mpf:
+def _draw(rng: random.Random, symbol: sp.Symbol, domain: Domain) -> Real:
     """A random point of a symbol's domain with all 50 digits."""
     low, high = domain.get(symbol, (0.1, 4.0) if symbol.is_positive or symbol.is_nonnegative else (-3.0, 3.0))
     if symbol.is_negative and symbol not in domain:
@@ -242,7 +245,7 @@ def _draw(rng: random.Random, symbol: sp.Symbol, domain: Domain) -> mpmath.mpf:
     return low + (high - low) * fraction
 
 
-def _miss(found: mpmath.mpf, wanted: mpmath.mpf) -> mpmath.mpf:
+def _miss(found: Real, wanted: Real) -> Real:
     """Relative error; for an infinite limit, the inverse of what was reached."""
     if mpmath.isinf(wanted):
         return 1 / mpmath.fabs(found) if found * wanted > 0 else mpmath.inf

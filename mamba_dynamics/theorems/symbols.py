@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-#: Sizes: |x_l|, a later token's, the drive g_{l-1} of earlier tokens, |mu|, decay rate, |s|, time, a constant step size.
+#: Sizes: |x_l|, a later token's, the earlier tokens' drive g_{l-1}, |mu|, decay rate, |s|, time, a constant step.
 x, y, g, mu, a, S, t, delta = sp.symbols("x y g mu a S t delta", positive=True)
 #: Free signs: the step size's slope and bias.
 s, b = sp.symbols("s b", real=True)

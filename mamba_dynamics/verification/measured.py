@@ -49,7 +49,7 @@ def compare(expected: Expected, measured: Measured) -> Judgement:
         same = measured == expected.value
         return Judgement(expected, Truth.HOLDS if same else Truth.FAILS, 0.0 if same else np.inf, measured)
     if isinstance(measured, Curve):
-        return _compare_exactly(expected, measured.values, _value_at(expected, measured.argument))
+        return _compare_exactly(expected, measured.values, np.asarray(_value_at(expected, measured.argument), float))
     return _compare_exactly(expected, np.asarray(measured, float), np.asarray(_value_at(expected, np.zeros(0)), float))
 
 

@@ -3,7 +3,8 @@
 import sympy as sp
 
 from ..._layer import S6Layer
-from ..base import FloatArray
+from .. import fast_divergence
+from ..base import FloatArray, ScalarSystem
 from ..contract import Expected, Origin, Theorem, Told, WeakerClaim
 from ..pools import FAST, scalar_case
 from ..steps import Derivative, Identity, Limit
@@ -15,7 +16,7 @@ CONSTANT = "3 mu |s| (T* - t) |x|^3"
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     first = told.first_token
-    return (Expected(POWER, -1 / 3, first), Expected(CONSTANT, 1.0, first))
+    return (Expected(POWER, fast_divergence.power(ScalarSystem.of(layer, x0)), first), Expected(CONSTANT, 1.0, first))
 
 
 _r = sp.Symbol("r", positive=True)

@@ -26,8 +26,8 @@ STEPS = (
     ),
     Identity(
         says="What a token receives is even in the earlier tokens: only their squares and step sizes enter.",
-        left=field(-_u, _v, s, mu).subs(s, 0),
-        right=field(_u, _v, s, mu).subs(s, 0),
+        left=field(-_u, _v, sp.Integer(0), mu),
+        right=field(_u, _v, sp.Integer(0), mu),
     ),
     Identity(
         says="So the field is odd under the flip: f(-x; -s) = -f(x; s), and -x(t) solves the flipped system.",

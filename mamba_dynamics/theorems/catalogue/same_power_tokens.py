@@ -3,8 +3,8 @@
 import sympy as sp
 
 from ..._layer import S6Layer
-from .. import hypotheses
-from ..base import FloatArray
+from .. import fast_divergence, hypotheses
+from ..base import FloatArray, ScalarSystem
 from ..contract import Expected, Origin, Theorem, Told, WeakerClaim
 from ..pools import FAST_FOLLOWED, scalar_case
 from ..steps import Derivative, Inequality, Limit
@@ -13,7 +13,8 @@ from .fast_divergence_existence import POWER
 
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
-    return tuple(Expected(POWER, -1 / 3, token) for token in range(len(x0)))
+    power = fast_divergence.power(ScalarSystem.of(layer, x0))
+    return tuple(Expected(POWER, power, token) for token in range(len(x0)))
 
 
 _D = sp.Symbol("D", positive=True)

@@ -1,4 +1,4 @@
-"""Slowly diverging tokens are O((ln t)^l): the paper's bound, true but attained by the first token only (theory 3.3)."""
+"""Slowly diverging tokens are O((ln t)^l): the paper's bound, attained by the first token only (theory 3.3)."""
 
 import sympy as sp
 
