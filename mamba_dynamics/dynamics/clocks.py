@@ -67,12 +67,16 @@ class LogClock:
     def log_tail(self) -> float:
         """ln of the time still to come after the last edge if rho goes on growing as it does there.
 
-        At a blow-up rho is exponential in s up to a relative error of T* - t, so this is ln(T* - t);
+        At a blow-up rho is exponential in s but for iterated logarithms, so this is ln(T* - t). Repeated partial
+        integration with f = -ln rho, r = -f' gives int e^f ds = e^f (1/r + f''/r^3 + (f''' r + 3 f''^2)/r^5 + ...);
         +inf where rho is not growing.
         """
-        slope = chebyshev.chebval(1.0, chebyshev.chebder(self.coefficients[-1]))
-        rate = -2 * slope / (self.edges[-1] - self.edges[-2])
-        return float(self.coefficients[-1].sum() - np.log(rate)) if rate > 0 else np.inf
+        scale = 2 / (self.edges[-1] - self.edges[-2])
+        last = self.coefficients[-1]
+        f1, f2, f3 = (scale**m * float(chebyshev.chebval(1.0, chebyshev.chebder(last, m))) for m in (1, 2, 3))
+        if f1 >= 0:
+            return np.inf
+        return float(last.sum() + np.log(-1 / f1 - f2 / f1**3 - (3 * f2**2 - f1 * f3) / f1**5))
 
     def log_remaining(self) -> FloatArray:
         """ln(T* - t) at every edge, summed backwards from the tail, (P + 1,)."""
