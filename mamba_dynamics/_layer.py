@@ -219,6 +219,11 @@ class S6Layer:
         """Delta(0) = softplus(b), clipped to `dt_limit`, shape (GROUPS, STEPS)."""
         return np.clip(np.logaddexp(0.0, self.dt_bias), *self.dt_limit)
 
+    def step_sizes_bounded_below(self, group: int = 0) -> bool:
+        """Whether Delta has a positive lower bound over all tokens: S_Delta = 0, a norm on it, or a lower limit."""
+        constant = not self.dt_down[group].any() or (self.dt_up is not None and not self.dt_up[group].any())
+        return constant or self.norms.dt is not None or self.dt_limit[0] > 0
+
     def group(self, index: int) -> "S6Layer":
         """The layer with one of its groups only."""
         pick = {

@@ -4,8 +4,9 @@ Three levels (theory 4.7), each with how it is known, and where they disagree:
 
 * spectral: the paper's rule. All non-zero eigenvalues of M negative: convergent; one positive: divergent.
   Observed in the paper in two dimensions, false for non-normal M (theory 4.3).
-* certified: definiteness of sym(M), which decides the regime for every token. A generic pretrained layer
-  is indefinite: what happens then depends on the token.
+* certified: definiteness of sym(M). Positive definite: the first token grows without bound. Negative definite: it
+  tends to zero, no token blows up, and every token tends to zero if step sizes are bounded below (else a later one may
+  escape). A generic pretrained layer is indefinite: what happens then depends on the token.
 * channels: each channel alone is a one-dimensional layer, classified by the sign of mu_d = M_dd (theory 3.6).
 """
 
@@ -102,6 +103,7 @@ def _judge_group(layer: S6Layer, group: int) -> GroupVerdict:
     dead = bool(_size(B) * _size(C) < DEAD)
     certain = symmetric.known_by is KnownBy.CERTIFIED
     definiteness = counts.definiteness if certain else "undecided"
+    bounded = layer.step_sizes_bounded_below(group)
     return GroupVerdict(
         spectrum=spectrum,
         symmetric_part=symmetric,
@@ -110,9 +112,9 @@ def _judge_group(layer: S6Layer, group: int) -> GroupVerdict:
         channels_divergent=int(np.sum(channels > 0)),
         channels_degenerate=int(np.sum(channels == 0)),
         spectral=Scenario.CONSTANT if _is_zero(B, C) else _spectral_rule(spectrum, min(B.shape)),
-        certified=Scenario.CONSTANT if _is_zero(B, C) else _certified_scenario(definiteness, dead),
+        certified=Scenario.CONSTANT if _is_zero(B, C) else _certified_scenario(definiteness, dead, bounded),
         dead=dead,
-        notes=_notes(definiteness),
+        notes=_notes(definiteness, bounded),
     )
 
 
@@ -135,15 +137,21 @@ def _spectral_rule(found: SignSummary, rank: int) -> Scenario:
     return Scenario.UNDECIDED
 
 
-def _certified_scenario(definiteness: str, dead: bool) -> Scenario:
+def _certified_scenario(definiteness: str, dead: bool, bounded: bool) -> Scenario:
+    """What is proved of every token; `bounded`: step sizes are bounded below."""
     return {
-        "negative_definite": Scenario.CONVERGENT,
+        "negative_definite": Scenario.CONVERGENT if bounded else Scenario.UNDECIDED,
         "positive_definite": Scenario.DIVERGENT,
         "indefinite": Scenario.UNDECIDED if dead else Scenario.MIXED,
     }.get(definiteness, Scenario.UNDECIDED)
 
 
-def _notes(definiteness: str) -> tuple[str, ...]:
+def _notes(definiteness: str, bounded: bool) -> tuple[str, ...]:
+    if definiteness == "negative_definite" and not bounded:
+        return (
+            "sym(M) is negative definite: the first token tends to zero and no token blows up, but a later one may "
+            "escape where its step sizes shut (theorem negative_definite_escape)",
+        )
     return {
         "positive_semidefinite": ("q(x) >= 0 for every token: the first token's coordinates never shrink",),
         "negative_semidefinite": ("q(x) <= 0 for every token: the first token's coordinates never grow",),

@@ -76,15 +76,15 @@ def test_some_layers_only(arguments, indices):
     assert found["checkpoint"]["bytes_read"] < document("classify")["checkpoint"]["bytes_read"]
 
 
-def definite_checkpoint(folder, sign, D=6, N=6, layers=1):
-    """A checkpoint whose sym(M) is definite by construction (N >= D), so that theory decides for every token."""
+def definite_checkpoint(folder, sign, D=6, N=6, layers=1, S_Delta=0.3):
+    """A checkpoint whose sym(M) is definite by construction (N >= D), with S_Delta of a given size."""
     rng = np.random.default_rng(3)
     tensors = {}
     for i in range(layers):
         C = rng.normal(size=(N, D)) + 2 * np.eye(N, D)
         weights = {
             "x_proj.weight": np.vstack([rng.normal(size=(1, D)), sign * C, C]),
-            "dt_proj.weight": 0.3 * rng.normal(size=(D, 1)),
+            "dt_proj.weight": S_Delta * rng.normal(size=(D, 1)),
             "dt_proj.bias": rng.normal(size=D),
             "A_log": rng.normal(size=(D, N)),
             "D": np.ones(D),
@@ -105,7 +105,8 @@ def definite_checkpoint(folder, sign, D=6, N=6, layers=1):
 
 
 def test_tokens_of_a_definite_layer_agree_with_the_theory(tmp_path):
-    definite_checkpoint(tmp_path, -1.0)
+    """With a constant step size a negative definite sym(M) decides for every token (theory 4.2)."""
+    definite_checkpoint(tmp_path, -1.0, S_Delta=0.0)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 6)))
     (layer,) = document("classify", tmp_path, "--tokens", tmp_path / "x.npy")["layers"]
     assert layer["scenario"] == {"spectral": "convergent", "certified": "convergent", "tokens": "convergent"}
@@ -115,6 +116,19 @@ def test_tokens_of_a_definite_layer_agree_with_the_theory(tmp_path):
     assert layer["tokens"]["alignment_mean"] == pytest.approx(-1.0)
     assert layer["tokens"]["alignment_negative_fraction"] == 1.0
     assert layer["tokens"]["agreement"] == "holds"
+
+
+def test_a_negative_definite_layer_with_open_step_sizes_is_not_certified(tmp_path):
+    """A later token may escape where its step sizes shut, so the certificate must not claim every token."""
+    definite_checkpoint(tmp_path, -1.0)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 6)))
+    result = run("classify", tmp_path, "--tokens", tmp_path / "x.npy", "--json")
+    assert result.exit_code == 3
+    (layer,) = json.loads(result.stdout)["layers"]
+    assert layer["scenario"] == {"spectral": "convergent", "certified": "undecided", "tokens": "convergent"}
+    assert layer["symmetric_part"]["negative"] == 6
+    assert layer["tokens"]["agreement"] == "undecided"
+    assert any("negative_definite_escape" in line for line in layer["warnings"])
 
 
 def test_random_tokens_are_seeded(tmp_path):
@@ -320,7 +334,7 @@ def test_sizes_that_contradict_the_config_are_one_line(tmp_path):
 
 
 def test_a_layer_with_nan_is_named_and_the_others_are_reported(tmp_path):
-    definite_checkpoint(tmp_path, -1.0, layers=3)
+    definite_checkpoint(tmp_path, 1.0, layers=3)
     tensors = load_file(tmp_path / "model.safetensors")
     tensors["backbone.layers.1.mixer.x_proj.weight"][0, 0] = np.nan
     tensors["backbone.layers.1.mixer.x_proj.weight"][2, 1] = np.inf
@@ -331,9 +345,9 @@ def test_a_layer_with_nan_is_named_and_the_others_are_reported(tmp_path):
     assert "2" in result.stderr
     layers = json.loads(result.stdout)["layers"]
     assert [layer["scenario"] and layer["scenario"]["certified"] for layer in layers] == [
-        "convergent",
+        "divergent",
         None,
-        "convergent",
+        "divergent",
     ]
     assert "NaN" in layers[1]["error"]
 

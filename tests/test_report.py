@@ -9,7 +9,8 @@ from mamba_dynamics._report import tokens_verdict
 
 def definite(sign, seed):
     S_C = np.random.default_rng(seed).normal(size=(3, 2))
-    return S6Layer.from_matrices(S_B=sign * S_C, S_C=S_C, S_Delta=np.eye(2), a=1.0)
+    S_Delta = np.eye(2) if sign > 0 else np.zeros((2, 2))  # a negative definite one decides where steps cannot shut
+    return S6Layer.from_matrices(S_B=sign * S_C, S_C=S_C, S_Delta=S_Delta, a=1.0)
 
 
 def stacked(one, two, axis):

@@ -183,7 +183,7 @@ def test_a_tiny_growing_token_is_not_at_rest():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_negative_definite_symmetric_part_converges(seed):
-    """Theory 4.2: every token decays like t^-1/2, whatever S_Delta."""
+    """Tokens of size one near S_Delta = 0 decay like t^-1/2 (not all tokens do: see negative_definite_escape)."""
     rng = np.random.default_rng(seed)
     root, skew = rng.normal(size=(2, 4, 4))
     M = -(root @ root.T + 0.3 * np.eye(4)) + skew - skew.T

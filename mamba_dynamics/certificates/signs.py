@@ -108,6 +108,17 @@ def symmetric_signs(S_B: FloatArray, S_C: FloatArray) -> SignCounts | None:
     return None if found is None else _pad(found, channels)
 
 
+def independent_rows(matrix: FloatArray) -> bool:
+    """Whether the rows of a matrix (rows, D) are linearly independent, decided exactly."""
+    if len(matrix) > matrix.shape[1]:
+        return False
+    with _precision():
+        if _full_rank(scaled(matrix)[0]):
+            return True
+    rational = [[flint.fmpq(*float(x).as_integer_ratio()) for x in row] for row in matrix]
+    return flint.fmpq_mat(rational).rank() == len(matrix)
+
+
 def _pad(found: SignCounts, size: int) -> SignCounts:
     return SignCounts(found.positive, found.negative, size - found.positive - found.negative)
 

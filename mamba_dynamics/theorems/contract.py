@@ -65,12 +65,22 @@ class Hypothesis:
     margin: float | None = None
 
 
-@dataclass(frozen=True)
 class Told:
-    """What theory was told by a simulation: l* (0-based), and the frozen ratios x_l / x_1."""
+    """What theory was told by a simulation: l* (0-based), and the frozen ratios x_l / x_1.
 
-    first_token: int | None = None
-    ratios: FloatArray | None = None
+    A subclass may find them out only when they are asked for.
+    """
+
+    def __init__(self, first_token: int | None = None, ratios: FloatArray | None = None):
+        self._first_token, self._ratios = first_token, ratios
+
+    @property
+    def first_token(self) -> int | None:
+        return self._first_token
+
+    @property
+    def ratios(self) -> FloatArray | None:
+        return self._ratios
 
 
 class Relation(enum.StrEnum):

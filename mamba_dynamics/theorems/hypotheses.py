@@ -10,7 +10,7 @@ import numpy as np
 
 from .._layer import S6Layer
 from .._outcomes import KnownBy, Truth
-from ..certificates import channel_signs, eigenvalue_signs, symmetric_signs
+from ..certificates import channel_signs
 from . import convergent
 from .base import FloatArray, ScalarSystem
 from .contract import Case, Hypothesis
@@ -54,7 +54,7 @@ def checked(name: str, value: float, margin: float) -> Hypothesis:
     return Hypothesis(name, truth, KnownBy.CHECKED, float(value), abs(float(margin)))
 
 
-_PRESUPPOSED = {"D = 1", "D >= 2", "L = 1"}
+_PRESUPPOSED = {"D = 1", "D >= 2", "D = 2", "L = 1", "L = 2"}
 
 
 def one_channel(layer: S6Layer, x0: FloatArray) -> Hypothesis:
@@ -161,28 +161,3 @@ def drives_apart(layer: S6Layer, x0: FloatArray) -> Hypothesis:
 def _furthest(system: ScalarSystem, of) -> float:
     """The extreme of s x_l0 over the active tokens."""
     return float(of(system.s * system.x0[system.active])) if system.active.any() else 0.0
-
-
-def symmetric_part(name: str, definiteness: str) -> Callable[[S6Layer, FloatArray], Hypothesis]:
-    """The hypothesis that sym(M) has a definiteness, certified by `certificates.symmetric_signs`."""
-
-    def hypothesis(layer: S6Layer, x0: FloatArray) -> Hypothesis:
-        found = symmetric_signs(np.sign(layer.gain) * layer.B_map(), layer.C_map())
-        if found is None:
-            return Hypothesis(name, Truth.UNDECIDED, KnownBy.CERTIFIED)
-        return certified(name, found.definiteness == definiteness)
-
-    return hypothesis
-
-
-def eigenvalues(name: str, positive: int | None = None, negative: int | None = None):
-    """The hypothesis that M has so many eigenvalues with positive / negative real part, certified."""
-
-    def hypothesis(layer: S6Layer, x0: FloatArray) -> Hypothesis:
-        found = eigenvalue_signs(np.sign(layer.gain) * layer.B_map(), layer.C_map())
-        if found is None:
-            return Hypothesis(name, Truth.UNDECIDED, KnownBy.CERTIFIED)
-        holds = positive in (None, found.positive) and negative in (None, found.negative)
-        return certified(name, holds)
-
-    return hypothesis

@@ -12,6 +12,7 @@ from .._verdict import simulated_scenario
 from ..dynamics import AbstractTokenDynamics, token_dynamics
 from ..theorems import ScalarSystem
 from ..theorems.contract import Case, Told
+from .logarithmic_time import LogTimeRun, integrate_in_log_time
 
 #: Budget of solver steps of one run.
 MAX_STEPS = 2048
@@ -55,16 +56,34 @@ class Run:
         return self._until[log_until]
 
     @cached_property
+    def stiff(self) -> LogTimeRun:
+        """The run to t = e^30 by an implicit method."""
+        return integrate_in_log_time(self.dynamics, self.x0)
+
+    @cached_property
     def scenario(self) -> Scenario:
         """The scenario the run shows by itself."""
         return simulated_scenario(self.trajectory)
 
-    @cached_property
+    @property
     def told(self) -> Told:
-        """What theory is told by the simulation; see `Told`."""
-        run = self.trajectory
-        first = run.blow_up.token if run.blow_up else None
-        return Told(first, _ratios(run) if self.scenario is Scenario.SLOW_DIVERGENCE else None)
+        """What theory is told by the simulation, integrated only if theory asks."""
+        return _ToldByRun(self)
+
+
+class _ToldByRun(Told):
+    def __init__(self, run: Run):
+        super().__init__()
+        self._run = run
+
+    @property
+    def first_token(self) -> int | None:
+        found = self._run.trajectory.blow_up
+        return None if found is None else found.token
+
+    @property
+    def ratios(self) -> FloatArray | None:
+        return _ratios(self._run.trajectory) if self._run.scenario is Scenario.SLOW_DIVERGENCE else None
 
 
 def _ratios(run: TokenTrajectory) -> FloatArray:

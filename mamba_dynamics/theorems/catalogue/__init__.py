@@ -12,16 +12,26 @@ from .convergent_constants import THEOREM as convergent_constants
 from .convergent_rate import THEOREM as convergent_rate
 from .depth_limit import THEOREM as depth_limit
 from .dichotomy import THEOREM as dichotomy
+from .eigenvalue_rule import THEOREM as eigenvalue_rule
+from .equilibria import THEOREM as equilibria
 from .fast_divergence_existence import THEOREM as fast_divergence_existence
+from .first_token_signs import THEOREM as first_token_signs
 from .flip_symmetry import THEOREM as flip_symmetry
 from .frozen_ratios import THEOREM as frozen_ratios
 from .general_rates import THEOREM as general_rates
+from .generic_inertia import THEOREM as generic_inertia
 from .iterated_logarithms import THEOREM as iterated_logarithms
 from .monotonicity import THEOREM as monotonicity
+from .negative_definite import THEOREM as negative_definite
+from .negative_definite_escape import THEOREM as negative_definite_escape
+from .orthant_criterion import THEOREM as orthant_criterion
 from .same_power_tokens import THEOREM as same_power_tokens
 from .scaling_symmetry import THEOREM as scaling_symmetry
+from .self_similar_blow_up import THEOREM as self_similar_blow_up
 from .slow_divergence_bound import THEOREM as slow_divergence_bound
 from .slow_divergence_law import THEOREM as slow_divergence_law
+from .spectral_identities import THEOREM as spectral_identities
+from .unequal_biases import THEOREM as unequal_biases
 from .well_posedness import THEOREM as well_posedness
 from .zero_mu import THEOREM as zero_mu
 from .zero_tokens import THEOREM as zero_tokens
@@ -53,6 +63,16 @@ _ALL = (
     zero_tokens_at_blow_up,
     attention_at_blow_up,
     constant_step_size,
+    first_token_signs,
+    negative_definite,
+    negative_definite_escape,
+    eigenvalue_rule,
+    equilibria,
+    orthant_criterion,
+    unequal_biases,
+    generic_inertia,
+    spectral_identities,
+    self_similar_blow_up,
 )
 
 #: Every theorem by name, in the order of the theory.

@@ -32,7 +32,7 @@ def field(dynamics: AbstractTokenDynamics, x: FloatArray) -> FloatArray:
         return np.asarray(_field_at(dynamics, jnp.asarray(x)))
 
 
-def _points(run: Run) -> list[FloatArray]:
+def points(run: Run) -> list[FloatArray]:
     """The initial tokens and other random ones of the same shape."""
     rng = np.random.default_rng([run.index, 7])
     return [run.x0, *(run.x0 * np.exp(rng.normal(size=run.x0.shape)) for _ in range(POINTS - 1))]
@@ -48,7 +48,7 @@ def field_on_hyperplanes(run: Run, token: int | None) -> float:
     """The largest |dx_l/dt| where x_l = 0, over tokens and random points."""
     return max(
         float(np.abs(field(run.dynamics, _with_value(x, l, 0.0))[l]).max())
-        for x in _points(run)
+        for x in points(run)
         for l in range(len(x))  # noqa: E741
     )
 
@@ -56,7 +56,7 @@ def field_on_hyperplanes(run: Run, token: int | None) -> float:
 def noncausal_change(run: Run, token: int | None) -> float:
     """The largest relative change of dx_l/dt, over l, when the last token alone is changed."""
     worst = 0.0
-    for x in _points(run):
+    for x in points(run):
         before, after = field(run.dynamics, x)[:-1], field(run.dynamics, _with_value(x, len(x) - 1, -7.0))[:-1]
         worst = max(worst, float(np.max(np.abs(before - after) / np.maximum(np.abs(before), 1e-300), initial=0.0)))
     return worst
@@ -64,7 +64,7 @@ def noncausal_change(run: Run, token: int | None) -> float:
 
 def signed_speed(run: Run, token: int | None) -> FloatArray:
     """sign(mu) x_l dx_l/dt over tokens and random points."""
-    return np.concatenate([np.sign(run.system.mu_bar) * x * field(run.dynamics, x) for x in _points(run)])
+    return np.concatenate([np.sign(run.system.mu_bar) * x * field(run.dynamics, x) for x in points(run)])
 
 
 def backward_motion(run: Run, token: int | None) -> float:
@@ -89,31 +89,31 @@ def scaling_defect(run: Run, token: int | None) -> float:
     """The largest relative difference of f(c x; s / c, mu / c^2) and c f(x; s, mu)."""
     c = float(np.exp(np.random.default_rng([run.index, 8]).normal()))
     scaled = _scalar(run, mu=c**-2, s=1 / c)
-    return max(_relative(field(scaled, c * x), c * field(run.dynamics, x)) for x in _points(run))
+    return max(_relative(field(scaled, c * x), c * field(run.dynamics, x)) for x in points(run))
 
 
 def flip_defect(run: Run, token: int | None) -> float:
     """The largest relative difference of f(-x; -s) and -f(x; s)."""
     flipped = _scalar(run, s=-1.0)
-    return max(_relative(field(flipped, -x), -field(run.dynamics, x)) for x in _points(run))
+    return max(_relative(field(flipped, -x), -field(run.dynamics, x)) for x in points(run))
 
 
 def slope_sign_defect(run: Run, token: int | None) -> float:
     """The largest relative difference of f(x; -s) and f(x; s)."""
     flipped = _scalar(run, s=-1.0)
-    return max(_relative(field(flipped, x), field(run.dynamics, x)) for x in _points(run))
+    return max(_relative(field(flipped, x), field(run.dynamics, x)) for x in points(run))
 
 
 def time_scale_defect(run: Run, token: int | None) -> float:
     """The largest relative difference of f / |mu| and the field of the system with mu / |mu|."""
     size = abs(run.system.mu_bar)
     unit = _scalar(run, mu=1 / size)
-    return max(_relative(field(unit, x), field(run.dynamics, x) / size) for x in _points(run))
+    return max(_relative(field(unit, x), field(run.dynamics, x) / size) for x in points(run))
 
 
 def largest_speed(run: Run, token: int | None) -> float:
     """The largest |dx_l/dt| over tokens and random points."""
-    return max(float(np.abs(field(run.dynamics, x)).max()) for x in _points(run))
+    return max(float(np.abs(field(run.dynamics, x)).max()) for x in points(run))
 
 
 def _short_time(run: Run) -> float:
