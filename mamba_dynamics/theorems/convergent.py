@@ -42,8 +42,12 @@ def _law(active: bool, limit: float, total: float) -> GrowthLaw:
     return GrowthLaw(LawName.POWER_OF_TIME, exponent=-0.5 * max(1.0, total), constant=limit if limit > 0 else None)
 
 
-def bound(system: ScalarSystem, token: int, t: FloatArray) -> FloatArray:
-    """x_l(t)^2 <= this at every t >= 0, for N = 1: x_0^2 / (1 + 2 |mu| m x_0^2 t), m = min(Delta(0), Delta(x_0))."""
-    x0 = system.x0[token]
-    slowest = min(system.delta_0, float(np.logaddexp(0.0, system.s * x0 + system.b)))
-    return x0**2 / (1 + 2 * abs(system.mu_bar) * slowest * x0**2 * np.asarray(t, float))
+def log_bound(system: ScalarSystem, token: int, log_t: FloatArray) -> FloatArray:
+    """ln x_l(t)^2 <= this at every t >= 0, for N = 1, as a function of ln t: the logarithm of
+
+    x_0^2 / (1 + 2 |mu| m x_0^2 t), m = min(Delta(0), Delta(x_0)).
+    """
+    log_square = 2 * np.log(abs(system.x0[token]))
+    slowest = min(system.delta_0, float(np.logaddexp(0.0, system.s * system.x0[token] + system.b)))
+    log_rate = np.log(2 * abs(system.mu_bar) * slowest) + log_square
+    return log_square - np.logaddexp(0.0, log_rate + np.asarray(log_t, float))

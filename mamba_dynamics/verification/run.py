@@ -6,7 +6,7 @@ import numpy as np
 
 from .._layer import S6Layer
 from .._outcomes import Scenario
-from .._solve import solve
+from .._solve import Horizon, solve
 from .._trajectory import FloatArray, TokenTrajectory
 from .._verdict import simulated_scenario
 from ..dynamics import AbstractTokenDynamics, token_dynamics
@@ -16,6 +16,8 @@ from .logarithmic_time import LogTimeRun, integrate_in_log_time
 
 #: Budget of solver steps of one run.
 MAX_STEPS = 2048
+#: Where a token still grows at t = e^200 when the budget ends (several channels can take turns), it diverges.
+HORIZON = Horizon(log_t_growing_least=200.0)
 
 
 class Run:
@@ -45,7 +47,7 @@ class Run:
     @cached_property
     def trajectory(self) -> TokenTrajectory:
         """The open-ended run, until its scenario is decided."""
-        return solve(self.dynamics, self.x0, max_steps=MAX_STEPS, throw=False)
+        return solve(self.dynamics, self.x0, max_steps=MAX_STEPS, horizon=HORIZON, throw=False)
 
     def until(self, log_until: float) -> TokenTrajectory:
         """The run to a given ln(1 + t)."""

@@ -15,7 +15,7 @@ SQUARE = "ln x^2 along ln t"
 
 
 def _bound(system: ScalarSystem, token: int):
-    return lambda log_t: np.log(convergent.bound(system, token, np.exp(log_t)))
+    return lambda log_t: convergent.log_bound(system, token, log_t)
 
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
@@ -31,7 +31,7 @@ _single = scalar_case(-1.0, -1.0, 1.0, 0.0, [2.0])
 
 def _with_delta_0(log_t: FloatArray) -> FloatArray:
     """The bound with Delta(0) in place of the minimum, for the single token above."""
-    return np.log(4.0) - np.log1p(2 * np.log(2.0) * 4.0 * np.exp(log_t))
+    return np.log(4.0) - np.logaddexp(0.0, np.log(2 * np.log(2.0) * 4.0) + log_t)
 
 
 STEPS = (

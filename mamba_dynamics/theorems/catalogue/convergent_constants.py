@@ -94,6 +94,7 @@ THEOREM = Theorem(
     conclusion=conclusion,
     steps=_steps(),
     breaks={
+        "D = 1": hypotheses.TWO_CHANNELS,
         "mu < 0": scalar_case(1.0, -0.5, 1.0, 0.0, [1.0, 0.5, 0.3, 0.2]),
         "every token is non-zero": scalar_case(-1.0, 0.5, 1.0, 0.0, [1.0, 0.0, 0.3, 0.2]),
         "one decay rate a": scalar_case([-1.0, -0.5], 0.5, [0.2, 3.0], 0.0, [1.0, 0.5, 0.3, 0.2]),

@@ -1,0 +1,148 @@
+"""The catalogue as a whole: every theorem fulfils the contract, and its checks notice what they should."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mamba_dynamics._outcomes import KnownBy, Truth
+from mamba_dynamics.theorems.base import PAPER
+from mamba_dynamics.theorems.catalogue import CATALOGUE
+from mamba_dynamics.theorems.contract import Case, Origin, Relation
+from mamba_dynamics.verification.judge import judge, judge_case
+from mamba_dynamics.verification.meters import METERS
+from mamba_dynamics.verification.run import Run
+
+THEOREMS = pytest.mark.parametrize("theorem", CATALOGUE.values(), ids=CATALOGUE)
+BREAKS = [
+    pytest.param(theorem, name, id=f"{theorem.name}: {name}")
+    for theorem in CATALOGUE.values()
+    for name in theorem.breaks
+]
+#: What the paper or a plausible reading of it says and is not so.
+REFUTED_CLAIMS_OF_THE_PAPER = {
+    "slow_divergence_bound",
+    "eigenvalue_rule",
+    "negative_definite",
+    "fast_divergence_existence",
+    "equilibria",
+}
+
+
+@THEOREMS
+def test_it_is_complete(theorem):
+    assert theorem.name.isidentifier()
+    assert theorem.title
+    assert theorem.statement
+    assert theorem.section
+    assert theorem.bibtex == PAPER
+    assert len(theorem.steps) >= 3, "a proof has steps"
+    assert len({step.says for step in theorem.steps}) == len(theorem.steps)
+    assert theorem.weaker, "every statement has a limit worth showing"
+
+
+@THEOREMS
+def test_every_step_holds(theorem):
+    settled = [step.settle() for step in theorem.steps]
+    assert [one.truth for one in settled] == [Truth.HOLDS] * len(settled)
+
+
+@THEOREMS
+def test_every_hypothesis_has_a_case_that_breaks_it(theorem):
+    case = theorem.pool.case(0, 0)
+    hypotheses = theorem.hypotheses(case.layer, case.x0)
+    assert {one.name for one in hypotheses} == set(theorem.breaks)
+    for one in hypotheses:
+        assert one.known_by in (KnownBy.CERTIFIED, KnownBy.CHECKED)
+        assert one.margin is None or one.margin >= 0
+
+
+@pytest.mark.parametrize(("theorem", "name"), BREAKS)
+def test_a_broken_hypothesis_is_noticed(theorem, name):
+    """The hypothesis fails, by name, and the theorem claims nothing about the case."""
+    case = theorem.breaks[name]
+    found = {one.name: one for one in theorem.hypotheses(case.layer, case.x0)}
+    # What is only computed, not certified, is broken by a case on its edge.
+    on_the_edge = found[name].known_by is KnownBy.CHECKED and found[name].margin == pytest.approx(0.0, abs=1e-12)
+    assert found[name].truth is (Truth.UNDECIDED if on_the_edge else Truth.FAILS)
+    verdict = judge_case(theorem, Run(case))
+    assert verdict.truth is Truth.UNDECIDED
+    assert name in verdict.why
+
+
+@THEOREMS
+@given(seed=st.integers(0, 2**32 - 1), index=st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_random_cases_satisfy_the_hypotheses(theorem, seed, index):
+    case = theorem.pool.case(seed, index)
+    assert theorem.applies(case.layer, case.x0) is Truth.HOLDS
+
+
+@THEOREMS
+@given(seed=st.integers(1, 2**32 - 1))
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_hypotheses_satisfied_then_the_conclusion_holds(theorem, seed):
+    case = theorem.pool.case(seed, 0)
+    verdict = judge_case(theorem, Run(case))
+    worst = verdict.worst
+    assert worst is not None
+    found = f"{worst.expected.quantity} of {worst.expected.token}: {worst.found} +- {worst.standard_error}"
+    # The few per mille of cases that no rate decides within the budget are counted by `verify`, not here.
+    assert verdict.truth is not Truth.FAILS, found
+
+
+@THEOREMS
+def test_every_weaker_claim_is_refuted_on_its_counterexample(theorem):
+    for claim in theorem.weaker:
+        judgements = judge(Run(claim.case), claim.expected)
+        assert Truth.FAILS in [one.truth for one in judgements], claim.claim
+        assert claim.because
+
+
+def test_the_claims_of_the_paper_that_fail_are_among_them():
+    found = {theorem.name for theorem in CATALOGUE.values() for one in theorem.weaker if one.origin is Origin.PAPER}
+    assert found >= REFUTED_CLAIMS_OF_THE_PAPER
+
+
+@THEOREMS
+def test_what_is_expected_can_be_measured_and_can_fail(theorem):
+    """Every quantity has a meter, and the measurement refutes a prediction that is off by a tenth and more."""
+    case = theorem.pool.case(0, 1)
+    run = Run(case, 1)
+    expected = theorem.conclusion(case.layer, case.x0, run.told)
+    assert expected
+    for one in expected:
+        assert one.quantity in METERS
+    noticed = [judgement.truth is Truth.FAILS for one in expected for judgement in judge(run, (_shifted(one),))]
+    assert any(noticed), "no prediction of this theorem can fail"
+
+
+def _shifted(one):
+    """A prediction on the wrong side of what is measured."""
+    value = one.value
+    if isinstance(value, str):
+        return replace(one, value="something else")
+    sign = {Relation.AT_MOST: -1.0, Relation.AT_LEAST: 1.0}.get(one.relation, 1.0)
+    shift = 0.1 if one.relation in (Relation.LIMIT, Relation.EQUAL) else 1e6
+    if callable(value):
+        return replace(one, value=lambda argument: value(argument) + sign * shift)
+    return replace(
+        one, value=np.asarray(value, float) + sign * shift * np.maximum(1.0, np.abs(np.asarray(value, float)))
+    )
+
+
+def test_cases_are_the_same_whatever_was_drawn_before():
+    pool = CATALOGUE["dichotomy"].pool
+    one, again = pool.case(3, 7), pool.case(3, 7)
+    np.testing.assert_array_equal(one.x0, again.x0)
+    assert not np.array_equal(one.x0, pool.case(3, 8).x0)
+    assert isinstance(one, Case)
+
+
+def test_the_catalogue_follows_the_theory():
+    """Every section from 2 to 4.8 that makes a statement has its theorem."""
+    sections = {theorem.section.split(",")[0] for theorem in CATALOGUE.values()}
+    for wanted in ("2", "3", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "4.1", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8"):
+        assert wanted in sections, wanted
