@@ -1,0 +1,125 @@
+"""Validated enclosures, against closed forms, another integrator and the project's own simulation."""
+
+import mpmath
+import numpy as np
+import pytest
+from flint import arb
+from scipy.integrate import solve_ivp
+
+from mamba_dynamics import HypothesisError, S6Layer, Scenario, solve, token_dynamics
+from mamba_dynamics.certificates import enclose, own_blow_up_time
+from mamba_dynamics.certificates.blow_up_time import precision
+from mamba_dynamics.theorems import ScalarSystem
+from mamba_dynamics.theorems.constant_step import ConstantStep
+
+
+def field(mu, s, a, b):
+    mu, a = np.atleast_1d(mu), np.atleast_1d(a)
+
+    def of(_, x):
+        delta = np.logaddexp(0.0, s * x + b)
+        g, out = np.zeros(len(mu)), []
+        for one, step in zip(x, delta, strict=True):
+            g = one**2 * step + np.exp(-a * step) * g
+            out.append(one * (mu @ g))
+        return np.array(out)
+
+    return of
+
+
+def by_taylor_series(a, x0, clock=3.0):
+    """T* of mu = s = 1, b = 0 by mpmath's Taylor method in log-amplitudes, and the integral of what is left.
+
+    After this clock token 2 is so large that what token 1 adds is below e^-50.
+    """
+
+    def velocity(_, state):
+        drive, drives = mpmath.mpf(0), []
+        for y, sign in zip(state[:-1], np.sign(x0), strict=True):
+            step = mpmath.log1p(mpmath.exp(float(sign) * mpmath.exp(y)))
+            drive = mpmath.exp(2 * y) * step + mpmath.exp(-a * step) * drive
+            drives.append(drive)
+        return [one / sum(drives) for one in drives] + [1 / sum(drives)]
+
+    with mpmath.workdps(22):
+        start = [mpmath.log(abs(mpmath.mpf(one))) for one in x0]
+        *y, time = mpmath.odefun(velocity, 0, [*start, mpmath.mpf(0)], tol=mpmath.mpf(10) ** -18)(clock)
+        last, time = mpmath.nstr(mpmath.exp(y[-1]), 20), mpmath.nstr(time, 20)
+    with precision(128):
+        return arb(time) + own_blow_up_time(1.0, 1.0, 0.0, arb(last), digits=15)
+
+
+@pytest.mark.parametrize(("a", "x0"), [(1.0, [0.5, 2.0]), (0.5, [-0.5, 2.5])])
+def test_brackets_contain_what_another_method_finds(a, x0):
+    wanted = by_taylor_series(a, x0)
+    found = enclose(1.0, 1.0, a, 0.0, x0, width=1e-11)
+    assert found.scenario is Scenario.FAST_DIVERGENCE
+    assert found.blow_up_time.rad() <= 0.5e-11 * found.blow_up_time.mid()
+    assert found.blow_up_time.overlaps(wanted + arb(0, 1e-17))
+
+
+@pytest.mark.parametrize("x0", [[0.5, 3.0, 1.5, 0.1], [-0.5, 2.0, -1.5]])
+def test_brackets_agree_with_the_simulation_to_its_own_error(x0):
+    found = enclose(1.0, 1.0, 0.8, 0.1, x0)
+    assert found.blow_up_time.rad() <= 0.5e-10 * found.blow_up_time.mid()
+    simulated = solve(token_dynamics(S6Layer.scalar(mu=1.0, S_Delta=1.0, a=0.8, dt_bias=0.1)), x0).blow_up
+    assert found.blow_up_time.overlaps(arb(simulated.time, simulated.error))
+
+
+def test_one_token_contains_its_integral():
+    assert enclose(0.8, -1.2, 1.0, 0.4, [-0.7]).blow_up_time.contains(own_blow_up_time(0.8, -1.2, 0.4, -0.7))
+
+
+@pytest.mark.parametrize("x0", [[1.0, 0.5], [0.3, 2.0]])
+def test_closed_form_for_a_constant_step_size(x0):
+    """Token 1 first, then token 2 first; theory 3.5."""
+    exact = ConstantStep.of(ScalarSystem(np.array([0.9]), np.array([0.7]), 0.0, 0.3, np.array(x0)))
+    found = enclose(0.9, 0.0, 0.7, 0.3, x0)
+    assert found.blow_up_time.overlaps(arb(exact.blow_up_time, 1e-13))
+
+
+@pytest.mark.parametrize(
+    ("mu", "s", "a", "x0", "scenario"),
+    [
+        (-1.3, 0.7, 0.9, [1.0, -0.5, 0.0, 2.0], Scenario.CONVERGENT),
+        (0.8, -1.0, 0.5, [0.5, 1.0, 2.0], Scenario.SLOW_DIVERGENCE),
+        ([-1.0, -0.5], 0.5, [0.2, 3.0], [1.0, 0.5], Scenario.CONVERGENT),
+    ],
+)
+def test_states_contain_the_solution(mu, s, a, x0, scenario):
+    """The tokens that are not zero at a validated time, against DOP853; a zero token weakens those after it."""
+    found = enclose(mu, s, a, 0.2, x0, clock=1.5)
+    assert found.scenario is scenario
+    assert found.blow_up_time is None
+    run = solve_ivp(field(mu, s, a, 0.2), (0, float(found.time)), x0, method="DOP853", rtol=1e-13, atol=1e-15)
+    sizes = np.abs(run.y[:, -1])
+    for log_abs, size in zip(found.log_abs, sizes[sizes > 0], strict=True):
+        assert log_abs.rad() < 1e-9
+        assert log_abs.overlaps(arb(float(np.log(size)), 1e-11))
+
+
+def test_a_tampered_field_is_not_enclosed():
+    """The same comparison with another decay rate must not hold: the enclosures are narrow enough to tell."""
+    found = enclose(-1.3, 0.7, 0.9, 0.2, [1.0, -0.5], clock=1.5)
+    run = solve_ivp(field(-1.3, 0.7, 0.9001, 0.2), (0, float(found.time)), [1.0, -0.5], method="DOP853", rtol=1e-13)
+    assert not found.log_abs[1].overlaps(arb(float(np.log(-run.y[1, -1])), 1e-11))
+
+
+def test_what_signs_alone_do_not_prove_is_left_open():
+    found = enclose([3.0, -1.0], -1.0, [0.2, 3.0], 0.0, [1.0, 0.5])
+    assert found.scenario is None
+    assert "both signs" in found.proof
+    assert enclose([3.0, -1.0], 1.0, [0.2, 3.0], 0.0, [1.0, -0.5]).scenario is Scenario.FAST_DIVERGENCE
+    assert enclose(0.0, 1.0, 1.0, 0.0, [1.0]).scenario is Scenario.CONSTANT
+    assert enclose(1.0, 1.0, 1.0, 0.0, [0.0]).scenario is Scenario.CONSTANT
+
+
+def test_bad_input_is_refused_in_one_line():
+    with pytest.raises(HypothesisError, match="at most 8 tokens, found 9"):
+        enclose(1.0, 1.0, 1.0, 0.0, [1.0] * 9)
+    with pytest.raises(HypothesisError, match="finite"):
+        enclose(1.0, 1.0, 1.0, 0.0, [float("nan")])
+    with pytest.raises(HypothesisError, match="as many"):
+        enclose([1.0, 1.0], 1.0, 1.0, 0.0, [1.0])
+    with pytest.raises(HypothesisError, match=">= 0"):
+        enclose(1.0, 1.0, -1.0, 0.0, [1.0])
