@@ -7,6 +7,7 @@ from .copositivity import strictly_copositive as strictly_copositive
 from .copositivity import symmetric_part as symmetric_part
 from .enclosure import Enclosure as Enclosure
 from .enclosure import enclose as enclose
+from .enclosure import proved_scenario as proved_scenario
 from .signs import SignCounts as SignCounts
 from .signs import channel_signs as channel_signs
 from .signs import eigenvalue_signs as eigenvalue_signs

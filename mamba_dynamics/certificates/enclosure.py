@@ -78,14 +78,25 @@ def enclose(
     Raises:
         HypothesisError: too many tokens, numbers that are not finite, negative decay rates, or a step that fails.
     """
-    mu_n, a_n = (list(one) if isinstance(one, Sequence) else [one] for one in (mu, a))
     if len(x0) > MOST_TOKENS:
         raise HypothesisError(f"expected at most {MOST_TOKENS} tokens, found {len(x0)}; enclose the first ones")
+    with precision(BITS):
+        return _run(_field(mu, s, a, b, x0), clock, width)
+
+
+def proved_scenario(
+    mu: Sequence[Number] | Number, s: Number, a: Sequence[Number] | Number, b: Number, x0: Sequence[Number]
+) -> tuple[Scenario | None, str]:
+    """(the scenario that exact signs prove by theory 3.1, or None; how), for any number of tokens."""
+    with precision(BITS):
+        return _field(mu, s, a, b, x0).scenario()
+
+
+def _field(mu, s, a, b, x0) -> "_Field":
+    mu_n, a_n = (list(one) if isinstance(one, Sequence) else [one] for one in (mu, a))
     if len(mu_n) != len(a_n) or any(not ball(rate) >= 0 for rate in a_n):
         raise HypothesisError(f"expected as many mu_n as decay rates a_n >= 0, found mu = {mu_n} and a = {a_n}")
-    with precision(BITS):
-        field = _Field([ball(one) for one in mu_n], ball(s), [ball(one) for one in a_n], ball(b), x0)
-        return _run(field, clock, width)
+    return _Field([ball(one) for one in mu_n], ball(s), [ball(one) for one in a_n], ball(b), x0)
 
 
 def _run(field: "_Field", clock: float, width: float) -> Enclosure:

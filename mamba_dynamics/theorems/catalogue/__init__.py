@@ -4,7 +4,9 @@ from ..contract import Theorem
 from .attention_at_blow_up import THEOREM as attention_at_blow_up
 from .attention_convergent import THEOREM as attention_convergent
 from .attention_sink import THEOREM as attention_sink
+from .blow_up_bounds import THEOREM as blow_up_bounds
 from .blow_up_power import THEOREM as blow_up_power
+from .blow_up_time import THEOREM as blow_up_time
 from .bounded_before_first import THEOREM as bounded_before_first
 from .constant_step_size import THEOREM as constant_step_size
 from .convergent_bound import THEOREM as convergent_bound
@@ -56,6 +58,8 @@ _ALL = (
     frozen_ratios,
     attention_sink,
     fast_divergence_existence,
+    blow_up_time,
+    blow_up_bounds,
     blow_up_power,
     bounded_before_first,
     same_power_tokens,
