@@ -79,9 +79,9 @@ FAULTS = {
         ("unequal_biases",),
     ),
     "twice the time that remains at a blow-up": Fault(
-        "dynamics/clocks.py",
-        "return np.logaddexp.accumulate(backwards)[::-1]",
-        "return np.logaddexp.accumulate(backwards)[::-1] + np.log(2.0)",
+        "_solve.py",
+        "self.clock.log_remaining(), backwards=True)",
+        "self.clock.log_remaining(), backwards=True) + np.log(2.0)",
         ("blow_up_power",),
     ),
     "kappa off by one factor q": Fault(
