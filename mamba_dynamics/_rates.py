@@ -1,9 +1,22 @@
 """Rates measured from a trajectory: slopes and limits in the variable that makes a law a straight line.
 
-An asymptotic slope is approached, never reached, so a fit's residuals say nothing about its error. Here
-the depth of a run (ln t, or ln 1/(T* - t)) is cut at a quarter, a half and the whole; the estimate comes
-from the last half, and its standard error is the change from the half before: what one more doubling of the
-depth has still altered.
+An asymptotic slope is approached, never reached, so a fit's residuals say nothing about its error. Here the depth of
+a run (ln t, or ln 1/(T* - t)) is cut by halves, ..., 1/8, 1/4, 1/2, 1 of the whole, and a quantity S is read on this
+ladder (between samples by the cubic through four of them): a value at its rungs, or a slope between them. What is
+left of S beyond the end is then extrapolated, as Richardson did for step sizes, but with the order taken from the
+data: a correction
+
+    c / depth^p    makes successive differences D_k shrink by the constant ratio r = 2^-p,
+
+so the limit is S_n + D_n r / (1 - r) (Aitken's formula). Where the ratio itself falls, as for e^-depth, its next
+value r^2 / r_before stands for r. Where the differences do not shrink steadily nothing is extrapolated.
+
+The standard error is the largest of: what the last halving has changed of the extrapolated limit, a fifth of the
+correction itself, what the correction would be with the ratio before (a ratio that still moves is not yet the
+order of what is left), and what the differences may still add up to where nothing was extrapolated. A rate is confirmed
+only if the prediction lies within three of them and they are small; `significance` says how many exclude an
+alternative. Corrections slower than every power of the depth (1 / ln depth) are beyond any such estimate: then the
+interval may miss the limit, but stays too wide to decide against it.
 """
 
 from dataclasses import dataclass
@@ -19,6 +32,14 @@ FloatArray = NDArray[np.float64]
 NARROW = 5e-3
 #: Rounding and solver error of a slope, in addition to the standard error.
 FLOOR = 1e-6
+#: The most halvings of the depth.
+RUNGS = 7
+#: Differences shrink steadily if each is at most this share of the one before, of the same sign.
+STEADY = 0.85
+#: Where they do not, at most so many times the last one is taken to be left.
+MOST_TO_GO = 50.0
+#: The share of an extrapolated correction that counts as its error.
+DOUBT = 0.2
 
 
 @dataclass(frozen=True)
@@ -30,35 +51,35 @@ class Estimate:
     window: tuple[float, float]
 
 
-def _cuts(depth: FloatArray) -> tuple[int, int, int] | None:
-    """Indices nearest to a quarter, a half and the whole of the final depth; None when too few steps."""
-    usable = np.flatnonzero(np.isfinite(depth))
-    if usable.size < 3:
-        return None
-    last = int(usable[-1])
-    quarter, half = (int(usable[np.argmin(np.abs(depth[usable] - part * depth[last]))]) for part in (0.25, 0.5))
-    return (quarter, half, last) if quarter < half < last else None
-
-
 def limiting_slope(u: FloatArray, v: FloatArray, depth: FloatArray) -> Estimate | None:
     """The limit of du/dv as `depth` grows (all of shape (S,)); None when the run is too short to say."""
-    cuts = _cuts(depth)
-    if cuts is None:
-        return None
-    a, b, c = cuts
-    if v[b] == v[a] or v[c] == v[b] or not np.all(np.isfinite([u[a], u[b], u[c]])):
-        return None
-    before, value = (u[b] - u[a]) / (v[b] - v[a]), (u[c] - u[b]) / (v[c] - v[b])
-    return Estimate(float(value), float(abs(value - before)), (float(depth[b]), float(depth[c])))
+    ends, slopes = local_slopes(u, v, depth)
+    return None if len(slopes) < 2 else _estimate(slopes, (float(ends[-2]), float(ends[-1])))
 
 
 def limiting_value(u: FloatArray, depth: FloatArray) -> Estimate | None:
     """The limit of u as `depth` grows (both (S,)); None when the run is too short to say."""
-    cuts = _cuts(depth)
-    if cuts is None or not np.all(np.isfinite([u[cuts[1]], u[cuts[2]]])):
-        return None
-    _, b, c = cuts
-    return Estimate(float(u[c]), float(abs(u[c] - u[b])), (float(depth[b]), float(depth[c])))
+    rungs, (at,) = _on_ladder(depth, u)
+    return None if len(rungs) < 3 else _estimate(at, (float(rungs[-2]), float(rungs[-1])))
+
+
+def local_slopes(u: FloatArray, v: FloatArray, depth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(depths at which windows end, slopes du/dv across them), from ..., 1/4 to 1/2, and 1/2 to 1 of the depth.
+
+    Empty for a run that is too short.
+    """
+    rungs, (at_u, at_v) = _on_ladder(depth, u, v)
+    if len(rungs) < 2:
+        return np.zeros(0), np.zeros(0)
+    run = np.diff(at_v)
+    # Early windows in which v does not move yet are left out, with all before them.
+    first = int(np.max(np.flatnonzero(run == 0), initial=-1)) + 1
+    return rungs[first + 1 :], np.diff(at_u)[first:] / run[first:]
+
+
+def significance(estimate: Estimate, alternative: float) -> float:
+    """By how many standard errors (rounding included) an estimate excludes an alternative value."""
+    return abs(estimate.value - alternative) / (estimate.standard_error + FLOOR * max(1.0, abs(alternative)))
 
 
 def agrees(estimate: Estimate | None, predicted: float | None) -> Truth:
@@ -70,3 +91,84 @@ def agrees(estimate: Estimate | None, predicted: float | None) -> Truth:
     if gap <= 3 * estimate.standard_error + FLOOR * scale:
         return Truth.HOLDS if estimate.standard_error <= NARROW * scale else Truth.UNDECIDED
     return Truth.FAILS if gap > 10 * estimate.standard_error + NARROW * scale else Truth.UNDECIDED
+
+
+def _on_ladder(depth: FloatArray, *values: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+    """(rungs: ..., 1/4, 1/2 and the whole of the final depth, ascending; each of the values at them)."""
+    usable = np.flatnonzero(np.isfinite(depth) & (depth > 0))
+    # Samples whose depth does not rise (rounding, or steps that ended early) cannot be interpolated between.
+    usable = (
+        usable[np.concatenate([[True], np.diff(np.maximum.accumulate(depth[usable])) > 0])] if usable.size else usable
+    )
+    if usable.size < 3:
+        return np.zeros(0), [np.zeros(0) for _ in values]
+    x = np.log(depth[usable])
+    wanted = [k for k in range(RUNGS) if x[-1] - k * np.log(2.0) >= x[0]]
+    found = []
+    for k in wanted:
+        weights, at = _cubic(x, x[-1] - k * np.log(2.0))
+        row = [float(weights @ one[usable[at]]) for one in values]
+        if not np.all(np.isfinite(row)):
+            break
+        found.append((float(depth[usable[-1]]) * 2.0**-k, *row))
+    columns = np.array(found[::-1]).reshape(-1, 1 + len(values)).T
+    return columns[0], list(columns[1:])
+
+
+def _cubic(x: FloatArray, at: float) -> tuple[FloatArray, FloatArray]:
+    """(weights, indices) of Lagrange interpolation at a point from the four samples around it (three, if so few)."""
+    count = min(4, len(x))
+    place = int(np.searchsorted(x, at))
+    if place < len(x) and abs(x[min(place, len(x) - 1)] - at) < 1e-12 * (1 + abs(at)):
+        return np.ones(1), np.array([place])
+    start = int(np.clip(place - count // 2, 0, len(x) - count))
+    nodes = np.arange(start, start + count)
+    weights = np.ones(count)
+    for i in range(count):
+        others = np.delete(x[nodes], i)
+        weights[i] = np.prod((at - others) / (x[nodes[i]] - others))
+    return weights, nodes
+
+
+def _estimate(ladder: FloatArray, window: tuple[float, float]) -> Estimate:
+    """The limit of a quantity read on the ladder, (K,), K >= 2."""
+    value, correction, drift = _extrapolated(ladder)
+    before, _, _ = _extrapolated(ladder[:-1])
+    errors = [abs(value - before), DOUBT * abs(correction), drift]
+    if correction == 0.0 and len(ladder) > 2:
+        errors.append(_left_to_go(*np.abs(np.diff(ladder))[-2:]))
+    return Estimate(value, float(max(errors)), window)
+
+
+def _left_to_go(before: float, now: float) -> float:
+    """What differences that do not shrink steadily may still add up to, if they shrink on as they just did."""
+    ratio = min(now / before, 1 - 1 / MOST_TO_GO) if before > 0 else 0.0
+    return now * _series(ratio) if ratio > STEADY else now
+
+
+def _series(ratio: float) -> float:
+    """r + r^2 + r^3 + ..."""
+    return ratio / (1 - ratio)
+
+
+def _extrapolated(ladder: FloatArray) -> tuple[float, float, float]:
+    """(the limit by Aitken's formula, its difference from the last value, what a moving ratio makes of that).
+
+    The differences are 0 where the formula does not apply.
+    """
+    last = float(ladder[-1])
+    if len(ladder) < 3:
+        return last, 0.0, 0.0
+    before, now = (float(one) for one in np.diff(ladder)[-2:])
+    # Differences at rounding level neither shrink nor grow.
+    rounding = 1e-12 * max(1.0, abs(last))
+    if abs(now) <= rounding or now * before <= 0 or abs(now) > STEADY * abs(before):
+        return last, 0.0, 0.0
+    ratio, drift = now / before, 0.0
+    if len(ladder) > 3:
+        earlier = before / float(ladder[-3] - ladder[-4]) if ladder[-3] != ladder[-4] else 0.0
+        if 0 < earlier < 1:
+            drift = abs(now * (_series(min(earlier, STEADY)) - _series(ratio)))
+            ratio *= min(1.0, ratio / earlier)
+    correction = now * _series(ratio)
+    return last + correction, correction, drift

@@ -84,7 +84,7 @@ THEOREM = Theorem(
             claim="|s x_1| = ln t + O(1)",
             origin=Origin.NAIVE,
             case=scalar_case(1.0, -1.0, 1.0, 0.0, np.ones(4)),
-            expected=(Expected("|s x| - ln t", 0.0, 0),),
+            expected=(Expected("slope of |s x| - ln t in ln ln t", 0.0, 0),),
             because="the cube in z^3 e^{-z} adds 3 ln ln t",
         ),
     ),

@@ -34,9 +34,9 @@ def remainder(run: Run, token: int | None) -> Estimate | None:
 
 
 def excess_over_log_time(run: Run, token: int | None) -> Estimate | None:
-    """The limit of |s x_l| - ln t."""
+    """The limit of d (|s x_l| - ln t) / d ln ln t."""
     log_t, log_x = _late(run)
-    return limiting_value(abs(run.system.s) * np.exp(log_x[:, token]) - log_t, log_t)
+    return limiting_slope(abs(run.system.s) * np.exp(log_x[:, token]) - log_t, np.log(log_t), log_t)
 
 
 def share_of_expansion(run: Run, token: int | None) -> Estimate | None:
@@ -60,7 +60,7 @@ def drift(run: Run, token: int | None) -> Estimate | None:
 METERS: dict[str, Meter] = {
     "slope of ln|x| in ln ln t": growth_exponent,
     "|s x| - (ln t + 3 ln ln t + ln(mu e^b / s^2))": remainder,
-    "|s x| - ln t": excess_over_log_time,
+    "slope of |s x| - ln t in ln ln t": excess_over_log_time,
     "|s x| / (ln t + 3 ln ln t + ln(mu e^b / s^2))": share_of_expansion,
     "|x_l / x_1|": ratio,
     "slope of ln|x_l / x_1| in ln ln t": drift,
