@@ -13,7 +13,9 @@ value r^2 / r_before stands for r. Where the differences do not shrink steadily 
 
 The standard error is the largest of: what the last halving has changed of the extrapolated limit, a fifth of the
 correction itself, what the correction would be with the ratio before (a ratio that still moves is not yet the
-order of what is left), and what the differences may still add up to where nothing was extrapolated. A rate is confirmed
+order of what is left), and what the differences may still add up to where nothing was extrapolated. Where a quantity
+has settled only in the last half, the first of these looks at an extrapolation from before that; then a few times
+what S still moves within the last half stands for it. A rate is confirmed
 only if the prediction lies within three of them and they are small; `significance` says how many exclude an
 alternative. Corrections slower than every power of the depth (1 / ln depth) are beyond any such estimate: then the
 interval may miss the limit, but stays too wide to decide against it.
@@ -32,14 +34,17 @@ FloatArray = NDArray[np.float64]
 NARROW = 5e-3
 #: Rounding and solver error of a slope, in addition to the standard error.
 FLOOR = 1e-6
-#: The most halvings of the depth.
-RUNGS = 7
+#: Fractions of the final depth: the ladder of halvings, and the last half cut once more.
+HALVES = tuple(2.0**-k for k in range(7))
+LAST_HALF = (1.0, 0.75, 0.5)
 #: Differences shrink steadily if each is at most this share of the one before, of the same sign.
 STEADY = 0.85
 #: Where they do not, at most so many times the last one is taken to be left.
 MOST_TO_GO = 50.0
 #: The share of an extrapolated correction that counts as its error.
 DOUBT = 0.2
+#: So many times the movement within the last half bounds what is left of it.
+SETTLED = 4.0
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,19 @@ class Estimate:
 def limiting_slope(u: FloatArray, v: FloatArray, depth: FloatArray) -> Estimate | None:
     """The limit of du/dv as `depth` grows (all of shape (S,)); None when the run is too short to say."""
     ends, slopes = local_slopes(u, v, depth)
-    return None if len(slopes) < 2 else _estimate(slopes, (float(ends[-2]), float(ends[-1])))
+    if len(slopes) < 2:
+        return None
+    _, (late_u, late_v) = _read(depth, LAST_HALF, u, v)
+    return _estimate(slopes, np.diff(late_u) / np.diff(late_v), (float(ends[-2]), float(ends[-1])))
 
 
 def limiting_value(u: FloatArray, depth: FloatArray) -> Estimate | None:
     """The limit of u as `depth` grows (both (S,)); None when the run is too short to say."""
-    rungs, (at,) = _on_ladder(depth, u)
-    return None if len(rungs) < 3 else _estimate(at, (float(rungs[-2]), float(rungs[-1])))
+    rungs, (at,) = _read(depth, HALVES, u)
+    if len(rungs) < 3:
+        return None
+    _, (late,) = _read(depth, LAST_HALF, u)
+    return _estimate(at, late, (float(rungs[-2]), float(rungs[-1])))
 
 
 def local_slopes(u: FloatArray, v: FloatArray, depth: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -68,7 +79,7 @@ def local_slopes(u: FloatArray, v: FloatArray, depth: FloatArray) -> tuple[Float
 
     Empty for a run that is too short.
     """
-    rungs, (at_u, at_v) = _on_ladder(depth, u, v)
+    rungs, (at_u, at_v) = _read(depth, HALVES, u, v)
     if len(rungs) < 2:
         return np.zeros(0), np.zeros(0)
     run = np.diff(at_v)
@@ -93,8 +104,8 @@ def agrees(estimate: Estimate | None, predicted: float | None) -> Truth:
     return Truth.FAILS if gap > 10 * estimate.standard_error + NARROW * scale else Truth.UNDECIDED
 
 
-def _on_ladder(depth: FloatArray, *values: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
-    """(rungs: ..., 1/4, 1/2 and the whole of the final depth, ascending; each of the values at them)."""
+def _read(depth: FloatArray, fractions: tuple[float, ...], *values: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+    """(the given fractions of the final depth, ascending; each of the values there), down to where samples begin."""
     usable = np.flatnonzero(np.isfinite(depth) & (depth > 0))
     # Samples whose depth does not rise (rounding, or steps that ended early) cannot be interpolated between.
     usable = (
@@ -103,14 +114,16 @@ def _on_ladder(depth: FloatArray, *values: FloatArray) -> tuple[FloatArray, list
     if usable.size < 3:
         return np.zeros(0), [np.zeros(0) for _ in values]
     x = np.log(depth[usable])
-    wanted = [k for k in range(RUNGS) if x[-1] - k * np.log(2.0) >= x[0]]
     found = []
-    for k in wanted:
-        weights, at = _cubic(x, x[-1] - k * np.log(2.0))
+    for fraction in fractions:
+        place = x[-1] + np.log(fraction)
+        if place < x[0]:
+            break
+        weights, at = _cubic(x, place)
         row = [float(weights @ one[usable[at]]) for one in values]
         if not np.all(np.isfinite(row)):
             break
-        found.append((float(depth[usable[-1]]) * 2.0**-k, *row))
+        found.append((float(depth[usable[-1]]) * fraction, *row))
     columns = np.array(found[::-1]).reshape(-1, 1 + len(values)).T
     return columns[0], list(columns[1:])
 
@@ -130,11 +143,12 @@ def _cubic(x: FloatArray, at: float) -> tuple[FloatArray, FloatArray]:
     return weights, nodes
 
 
-def _estimate(ladder: FloatArray, window: tuple[float, float]) -> Estimate:
-    """The limit of a quantity read on the ladder, (K,), K >= 2."""
+def _estimate(ladder: FloatArray, late: FloatArray, window: tuple[float, float]) -> Estimate:
+    """The limit of a quantity read on the ladder, (K,), K >= 2, and within the last half."""
     value, correction, drift = _extrapolated(ladder)
     before, _, _ = _extrapolated(ladder[:-1])
-    errors = [abs(value - before), DOUBT * abs(correction), drift]
+    moved = max(abs(float(ladder[-1] - ladder[-2])), float(np.ptp(late)))
+    errors = [min(abs(value - before), SETTLED * moved), DOUBT * abs(correction), drift]
     if correction == 0.0 and len(ladder) > 2:
         errors.append(_left_to_go(*np.abs(np.diff(ladder))[-2:]))
     return Estimate(value, float(max(errors)), window)

@@ -1,10 +1,12 @@
 """Time from the growth clock: integrals of exp(smooth) with any dynamic range, against closed forms."""
 
+import tracemalloc
+
 import mpmath
 import numpy as np
 import pytest
 
-from mamba_dynamics.dynamics.clocks import NODES, log_integral_exp, resolve
+from mamba_dynamics.dynamics.clocks import _POINTS, NODES, log_integral_exp, resolve
 
 
 def row(*coefficients):
@@ -57,6 +59,30 @@ def test_slow_growth_to_enormous_times():
             exact = mpmath.log(mpmath.ei(mpmath.exp(s)) - mpmath.ei(1))
             assert clock.at(np.array([s]), clock.log_times())[0] == pytest.approx(float(exact), rel=1e-11)
     assert len(clock.coefficients) > 11, "pieces are split where ln rho is not resolved"
+
+
+def test_rounding_noise_is_not_split():
+    """ln rho with errors of 3e-12 around a smooth curve: splitting to 2^8 pieces a step would resolve nothing."""
+
+    def noisy(s):
+        return 3 * s - np.log(2) + 3e-12 * np.sin(1e9 * s * s)
+
+    steps = np.linspace(0.0, 2.0, 41)
+    clock = resolve(noisy, steps, 1e-12)
+    assert len(clock.coefficients) <= 2 * (len(steps) - 1)
+    assert clock.log_times()[-1] == pytest.approx(blow_up_clock().log_times()[2], abs=1e-11)
+
+
+def test_integrals_of_many_rows_need_little_memory():
+    """Rows are done in blocks: each needs 11 kB, so a hundred thousand at once would need a gigabyte."""
+    many = np.repeat(row(20.0, 20.0), 5000, axis=0)
+    lower = np.linspace(0.0, 0.5, 5000)
+    tracemalloc.start()
+    found = log_integral_exp(many, lower, 0.75)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(found, np.log((np.exp(30) - np.exp(40 * lower)) / 40), rtol=1e-13)
+    assert peak < 2048 * len(_POINTS) * 8 * 12
 
 
 def test_when_inverts_at():

@@ -99,6 +99,7 @@ CORRECTIONS = {
     "1 / depth^2": lambda d, c: c / d**2,
     "ln depth / depth": lambda d, c: c * np.log(d) / d,
     "depth^-1/2": lambda d, c: c / np.sqrt(d),
+    "a transient that ends late": lambda d, c: c / (1 + np.exp(np.minimum(d - 15, 700.0))),
     "several": lambda d, c: c / d + 1 / d**2 + np.exp(-d / 5),
 }
 

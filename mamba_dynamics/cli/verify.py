@@ -41,17 +41,19 @@ def _print_tables(found: "Verification") -> None:
     from .._outcomes import Truth
 
     console = Console()
-    names = ("theorem", "source", "steps", "held", "failed", "undec.", "certified", "claims refuted", "status")
-    table = Table(*names, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    names = ("theory", "by", "steps", "cases held", "proved", "refuted", "status")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("theorem", no_wrap=True, min_width=max(len(one.theorem.name) for one in found.theorems))
+    for name in names:
+        table.add_column(name)
     for one in found.theorems:
         settled = [step for _, step in one.steps]
         table.add_row(
             one.theorem.name,
-            f"{one.theorem.origin.value} {one.theorem.section}",
+            one.theorem.section,
+            one.theorem.origin.value,
             f"{sum(step.truth is Truth.HOLDS for step in settled)}/{len(settled)}",
-            str(one.count(Truth.HOLDS)),
-            str(one.count(Truth.FAILS)),
-            str(one.count(Truth.UNDECIDED)),
+            f"{one.count(Truth.HOLDS)}/{len(one.cases)}",
             one.certificate.get("status", ""),
             f"{sum(claim.refuted for claim in one.refutations)}/{len(one.refutations)}" if one.refutations else "",
             one.truth.value,

@@ -20,6 +20,11 @@ FloatArray = NDArray[np.float64]
 NODES = 9
 #: A piece is split in two at most this often.
 MAX_SPLITS = 8
+#: Halving a smooth piece divides its last coefficients by 2^7 and more. Where they stay above this share, and below
+#: so many tolerances, they are rounding errors of ln rho, which no splitting resolves.
+NOISE_SHARE, NOISE = 0.25, 1e3
+#: Integrals of exp(f) done at once, which bounds the memory (11 kB each).
+ROWS = 2048
 
 _ANGLES = 0.5 * (1 - np.cos(np.pi * np.arange(NODES) / (NODES - 1)))
 _TO_COEFFICIENTS = np.linalg.inv(chebyshev.chebvander(2 * _ANGLES - 1, NODES - 1))
@@ -110,30 +115,37 @@ def log_integral_exp(
     coefficients: FloatArray, lower: FloatArray | float = 0.0, upper: FloatArray | float = 1.0
 ) -> FloatArray:
     """ln int_lower^upper exp(p(c)) dc for Chebyshev polynomials p on [0, 1], one per row; lower, upper in [0, 1]."""
-    lower, span = np.broadcast_arrays(lower, np.subtract(upper, lower))
-    where = np.atleast_1d(lower)[None] + np.atleast_1d(span)[None] * _POINTS[:, None]
+    lower, span = (np.broadcast_to(one, len(coefficients)) for one in (lower, np.subtract(upper, lower)))
+    blocks = [slice(start, start + ROWS) for start in range(0, len(coefficients), ROWS)]
+    return np.concatenate([_log_integral_exp(coefficients[rows], lower[rows], span[rows]) for rows in blocks])
+
+
+def _log_integral_exp(coefficients: FloatArray, lower: FloatArray, span: FloatArray) -> FloatArray:
+    where = lower[None] + span[None] * _POINTS[:, None]
     values = chebyshev.chebval(2 * where - 1, coefficients.T[:, None, :], tensor=False)
     largest = values.max(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return largest + np.log(_WEIGHTS @ np.exp(values - largest)) + np.log(np.atleast_1d(span))
+        return largest + np.log(_WEIGHTS @ np.exp(values - largest)) + np.log(span)
 
 
 def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray, tolerance: float) -> LogClock:
     """The clock along a trajectory whose ln rho can be evaluated at any s within `steps` (S + 1,).
 
     Pieces are split until the last two Chebyshev coefficients of ln rho are below `tolerance`, relative
-    to its range over the piece where that exceeds 1.
+    to its range over the piece where that exceeds 1, or are noise.
     """
     low, high = steps[:-1], steps[1:]
     done: list[tuple[FloatArray, FloatArray]] = []
-    evaluations = 0
+    evaluations, before = 0, np.full(len(low), np.inf)
     for depth in range(MAX_SPLITS + 1):
         points = low[:, None] + (high - low)[:, None] * _ANGLES
         values = -log_rate(points.ravel()).reshape(points.shape)
         evaluations += points.size
         coefficients = values @ _TO_COEFFICIENTS.T
         scale = np.maximum(np.ptp(values, axis=1), 1.0)
-        rough = np.abs(coefficients[:, -2:]).max(axis=1) > tolerance * scale
+        last = np.abs(coefficients[:, -2:]).max(axis=1) / scale
+        noise = (last > NOISE_SHARE * before) & (last < NOISE * tolerance)
+        rough = (last > tolerance) & ~noise
         if depth == MAX_SPLITS:
             rough[:] = False
         done.append((low[~rough], coefficients[~rough]))
@@ -141,6 +153,7 @@ def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray, tol
             break
         middle = 0.5 * (low[rough] + high[rough])
         low, high = np.concatenate([low[rough], middle]), np.concatenate([middle, high[rough]])
+        before = np.tile(last[rough], 2)
     starts = np.concatenate([start for start, _ in done])
     order = np.argsort(starts)
     edges = np.append(starts[order], steps[-1])

@@ -40,12 +40,14 @@ class Judgement:
 
 
 def compare(expected: Expected, measured: Measured) -> Judgement:
-    """Whether a measurement confirms an expectation, refutes it, or leaves it undecided."""
+    """Whether a measurement confirms an expectation, refutes it, or leaves it undecided (as the word does)."""
     if measured is None:
         return Judgement(expected, Truth.UNDECIDED)
     if isinstance(measured, Estimate):
         return _compare_estimate(expected, measured)
     if isinstance(measured, str):
+        if measured == Truth.UNDECIDED.value:
+            return Judgement(expected, Truth.UNDECIDED, found=measured)
         same = measured == expected.value
         return Judgement(expected, Truth.HOLDS if same else Truth.FAILS, 0.0 if same else np.inf, measured)
     if isinstance(measured, Curve):

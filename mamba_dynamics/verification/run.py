@@ -15,7 +15,7 @@ from ..theorems.contract import Case, Told
 from .logarithmic_time import LogTimeRun, integrate_in_log_time
 
 #: Budget of solver steps of one run.
-MAX_STEPS = 2048
+MAX_STEPS = 4096
 #: Where a token still grows at t = e^200 when the budget ends (several channels can take turns), it diverges.
 HORIZON = Horizon(log_t_growing_least=200.0)
 

@@ -7,12 +7,13 @@ depend on the pool and the case numbers alone, so the result is the same for any
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from multiprocessing import get_context
 from typing import Any
 
-from .._errors import HypothesisError
+from .._errors import HypothesisError, SolveError
 from .._outcomes import Truth
 from ..theorems.catalogue import CATALOGUE
 from ..theorems.contract import Pool, Theorem, WeakerClaim
@@ -115,7 +116,7 @@ def verify(
         progress: called with (pieces done, pieces in all, what is being done).
 
     Raises:
-        HypothesisError: an unknown theorem.
+        HypothesisError: an unknown theorem. SolveError: a process was ended from outside.
     """
     began = time.perf_counter()
     theorems = [theorem_named(name) for name in (names if names is not None else CATALOGUE)]
@@ -132,8 +133,10 @@ def verify(
 def theorem_named(name: str) -> Theorem:
     """A theorem of the catalogue."""
     if name not in CATALOGUE:
+        near = get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
+        meant = f"did you mean {near[0]!r}? " if near else ""
         raise HypothesisError(
-            f"expected the name of a theorem, found {name!r}; the catalogue has {', '.join(CATALOGUE)}"
+            f"expected the name of a theorem, found {name!r}; {meant}the catalogue has {', '.join(CATALOGUE)}"
         )
     return CATALOGUE[name]
 
@@ -174,6 +177,11 @@ def _work(pieces: list[_Piece], processes: int) -> Iterable[tuple[_Piece, Any]]:
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenExecutor:
+            raise SolveError(
+                f"verify: expected {processes} working processes, but one was ended from outside, most likely for lack "
+                f"of memory (each takes about 1 GB); give fewer with --processes"
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
