@@ -128,7 +128,7 @@ def _read(depth: FloatArray, fractions: tuple[float, ...], *values: FloatArray) 
     return columns[0], list(columns[1:])
 
 
-def _cubic(x: FloatArray, at: float) -> tuple[FloatArray, FloatArray]:
+def _cubic(x: FloatArray, at: float) -> tuple[FloatArray, NDArray[np.intp]]:
     """(weights, indices) of Lagrange interpolation at a point from the four samples around it (three, if so few)."""
     count = min(4, len(x))
     place = int(np.searchsorted(x, at))

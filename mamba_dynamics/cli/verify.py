@@ -41,7 +41,7 @@ def _print_tables(found: "Verification") -> None:
     from .._outcomes import Truth
 
     console = Console()
-    names = ("theory", "by", "steps", "cases held", "proved", "refuted", "status")
+    names = ("theory", "by", "steps", "cases", "proved", "refuted", "status")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("theorem", no_wrap=True, min_width=max(len(one.theorem.name) for one in found.theorems))
     for name in names:
