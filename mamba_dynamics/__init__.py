@@ -6,6 +6,7 @@
     dynamics = token_dynamics(layer)                      # the ODE of the infinite-depth limit
     trajectory = solve(dynamics, x0)                      # into the true asymptotic regime
     verdict = classify(layer, x0)                         # theory and simulation side by side
+    verify(["dichotomy"])                                 # a theorem: algebra, random cases, certificates
 
 Names are loaded when first used: judging weights alone imports neither JAX nor torch.
 """
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from ._outcomes import Scenario as Scenario
     from ._outcomes import TokenFate as TokenFate
     from ._outcomes import Truth as Truth
+    from ._rates import Estimate as Estimate
+    from ._rates import limiting_slope as limiting_slope
+    from ._rates import limiting_value as limiting_value
+    from ._rates import significance as significance
     from ._report import Report as Report
     from ._report import classify_checkpoint as classify_checkpoint
     from ._solve import Horizon as Horizon
@@ -43,6 +48,12 @@ if TYPE_CHECKING:
     from ._verdict import classify as classify
     from ._weights_verdict import WeightsVerdict as WeightsVerdict
     from ._weights_verdict import weights_verdict as weights_verdict
+    from .certificates import Enclosure as Enclosure
+    from .certificates import blow_up_bound as blow_up_bound
+    from .certificates import enclose as enclose
+    from .certificates import own_blow_up_time as own_blow_up_time
+    from .certificates import proved_scenario as proved_scenario
+    from .certificates import strictly_copositive as strictly_copositive
     from .checkpoints import Checkpoint as Checkpoint
     from .checkpoints import open_checkpoint as open_checkpoint
     from .dynamics import AbstractTokenDynamics as AbstractTokenDynamics
@@ -54,23 +65,42 @@ if TYPE_CHECKING:
     from .theorems import ScalarSystem as ScalarSystem
     from .theorems import predict_laws as predict_laws
     from .theorems import predict_scenario as predict_scenario
+    from .theorems.asymptotics import Asymptotics as Asymptotics
+    from .theorems.asymptotics import Growth as Growth
+    from .theorems.asymptotics import TokenAsymptotics as TokenAsymptotics
+    from .theorems.asymptotics import asymptotics as asymptotics
+    from .theorems.catalogue import CATALOGUE as CATALOGUE
+    from .theorems.contract import Case as Case
+    from .theorems.contract import Expected as Expected
+    from .theorems.contract import Hypothesis as Hypothesis
+    from .theorems.contract import Theorem as Theorem
+    from .theorems.contract import Told as Told
+    from .verification.verify import TheoremReport as TheoremReport
+    from .verification.verify import Verification as Verification
+    from .verification.verify import verify as verify
 
 _NAMES_OF = {
     "_errors": (
-        "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor SolveError "
-        "UnsafeFile UnsupportedArchitecture"
+        "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor "
+        "SolveError UnsafeFile UnsupportedArchitecture"
     ),
     "_layer": "Multipliers Norms RMSNorm S6Layer",
     "_outcomes": "KnownBy Outcome Scenario TokenFate Truth",
+    "_rates": "Estimate limiting_slope limiting_value significance",
     "_report": "Report classify_checkpoint",
     "_solve": "Horizon solve",
     "_trajectory": "BlowUp TokenTrajectory",
     "_verdict": "TokenVerdict Verdict classify",
     "_weights_verdict": "WeightsVerdict weights_verdict",
+    "certificates": "Enclosure blow_up_bound enclose own_blow_up_time proved_scenario strictly_copositive",
     "checkpoints": "Checkpoint open_checkpoint",
     "dynamics": "AbstractTokenDynamics token_dynamics",
     "sample": "sample_path",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
+    "theorems.asymptotics": "Asymptotics Growth TokenAsymptotics asymptotics",
+    "theorems.catalogue": "CATALOGUE",
+    "theorems.contract": "Case Expected Hypothesis Theorem Told",
+    "verification.verify": "TheoremReport Verification verify",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
 

@@ -53,6 +53,7 @@ def _token(verdict: Verdict, token: TokenVerdict) -> dict[str, Any]:
             "measured": exponent.value if exponent else None,
             "standard_error": exponent.standard_error if exponent else None,
             "follows_token": law.partner + 1 if law and law.partner is not None else None,
+            "expression": _expression(verdict, token.index),
         },
         "constant": {
             "predicted": law.constant if law else None,
@@ -60,3 +61,10 @@ def _token(verdict: Verdict, token: TokenVerdict) -> dict[str, Any]:
         },
         "agreement": token.agreement,
     }
+
+
+def _expression(verdict: Verdict, index: int) -> str | None:
+    """|x_l| as a formula in t, or in T - t before a blow-up at T."""
+    laws = verdict.asymptotics
+    expression = None if laws is None else laws.tokens[index].expression
+    return None if expression is None else str(expression)

@@ -5,6 +5,8 @@ signs; the simulation says how the run ended and what slopes its tokens show; th
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from ._solve import Horizon, solve
 from ._trajectory import FloatArray, TokenTrajectory
 from .dynamics import token_dynamics
 from .theorems import GrowthLaw, LawName, Prediction, ScalarSystem
+
+if TYPE_CHECKING:
+    from .theorems.asymptotics import Asymptotics
 
 _SCENARIO_OF = {
     Outcome.CONVERGED_TO_ZERO: Scenario.CONVERGENT,
@@ -44,7 +49,8 @@ class Verdict:
     """Theory's prediction, the simulation, and whether they agree.
 
     `simulated` is the scenario that the run shows by itself; `agreement` holds only if scenarios agree and
-    every law theory predicts was confirmed within a narrow interval.
+    every law theory predicts was confirmed within a narrow interval. `system` is what theory was asked about
+    (D = 1 only).
     """
 
     prediction: Prediction
@@ -52,6 +58,21 @@ class Verdict:
     trajectory: TokenTrajectory
     tokens: tuple[TokenVerdict, ...]
     agreement: Truth
+    system: ScalarSystem | None = None
+
+    @cached_property
+    def asymptotics(self) -> "Asymptotics | None":
+        """Every token's law as a sympy expression, told l* and the frozen ratios by the run; None for D > 1."""
+        from .theorems.asymptotics import asymptotics
+        from .theorems.contract import Told
+
+        if self.system is None:
+            return None
+        run, active = self.trajectory, np.flatnonzero(self.system.active)
+        ratios = None
+        if self.simulated is Scenario.SLOW_DIVERGENCE and active.size:
+            ratios = np.exp(run.log_norms[-1] - run.log_norms[-1, active[0]])
+        return asymptotics(self.system, Told(run.blow_up.token if run.blow_up else None, ratios))
 
 
 def classify(
@@ -105,7 +126,7 @@ def classify(
     agreement = _agreement(prediction, simulated, trajectory, tokens)
     if agreement is Truth.FAILS and system is not None and _too_small_to_tell(system, simulated, trajectory):
         agreement = Truth.UNDECIDED
-    return Verdict(prediction, simulated, trajectory, tokens, agreement)
+    return Verdict(prediction, simulated, trajectory, tokens, agreement, system)
 
 
 def _too_small_to_tell(system: ScalarSystem, simulated: Scenario, run: TokenTrajectory) -> bool:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
+from mamba_dynamics import S6Layer, solve, token_dynamics
 from mamba_dynamics.cli import app
 from mamba_dynamics.sample import sample_path
 
@@ -380,3 +382,33 @@ def test_bad_tokens_are_one_line(tmp_path, array, word):
 )
 def test_bad_values_are_one_line(arguments):
     check_complains(*arguments)
+
+
+def test_simulate_writes_each_law_as_a_formula():
+    """The formula, with the system's numbers put in, is where the simulated token is."""
+    found = document("simulate", "--mu", "0.7", "--s-delta", "1.3", "--a", "1", "--x0=1,-2,0.5")
+    laws = [token["law"]["expression"] for token in found["tokens"]]
+    names = {name: sympy.Symbol(name, real=True) for name in ("mu", "s", "a", "b", "T", "t")}
+    first = sympy.sympify(laws[0], locals=names).subs({names["mu"]: 0.7, names["s"]: 1.3})
+    run = solve(token_dynamics(S6Layer.scalar(mu=0.7, S_Delta=1.3, a=1.0)), np.array([1.0, -2.0, 0.5]))
+    assert found["tokens"][0]["log_norm_final"] == pytest.approx(run.log_norms[-1, 0], rel=1e-9)
+    left = sympy.exp(sympy.Float(float(run.log_remaining[-1]), 30))
+    value = float(sympy.log(first.subs(names["t"], names["T"] - left)))
+    assert run.log_norms[-1, 0] == pytest.approx(value, abs=1e-9)
+    assert laws[1].startswith("3**(2/3)*C_2/")
+    assert laws[2] == "log(log(1/(T - t)))/(a*Abs(s))"
+    text = run_text("simulate", "--mu", "0.7", "--s-delta", "1.3", "--a", "1", "--x0=1,-2,0.5")
+    assert "told by the run: l*" in text
+
+
+def run_text(*arguments):
+    """A command's text with the terminal's line breaks taken out."""
+    return " ".join(run(*arguments).stdout.split())
+
+
+def test_simulate_in_several_channels_has_no_formula(tmp_path):
+    layer, tokens = tmp_path / "layer.npz", tmp_path / "x0.npy"
+    np.savez(layer, S_B=np.eye(2), S_C=-np.eye(2), S_Delta=np.eye(2), a=np.ones((2, 2)), dt_bias=np.zeros(2))
+    np.save(tokens, np.array([[1.0, 0.5]]))
+    found = document("simulate", "--layer", layer, "--x0", tokens)
+    assert found["tokens"][0]["law"]["expression"] is None

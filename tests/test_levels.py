@@ -97,7 +97,7 @@ def test_weights_need_no_jax(path):
         assert not found & (HEAVY - {"sympy"} if proofs else HEAVY)
 
 
-@pytest.mark.parametrize("package", ["certificates", "checkpoints", "dynamics", "theorems", "cli"])
+@pytest.mark.parametrize("package", ["certificates", "checkpoints", "dynamics", "theorems", "verification", "cli"])
 def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
     prefix = f"mamba_dynamics.{package}."

@@ -91,6 +91,18 @@ def _print_tables(verdict: "Verdict") -> None:
     laws = dict.fromkeys(token.law.name.value for token in verdict.tokens if token.law)
     if laws:
         console.print(f"slope: predicted by {', '.join(laws)} (see mamba_dynamics.GrowthLaw); constant: measured")
+    _print_formulas(console, verdict)
+
+
+def _print_formulas(console, verdict: "Verdict") -> None:
+    """Theory's laws as formulas, and what they took from the run."""
+    if verdict.asymptotics is None:
+        return
+    for token in verdict.asymptotics.tokens:
+        if token.expression is None or token.expression == 0:
+            continue
+        told = f"  (told by the run: {', '.join(token.told)})" if token.told else ""
+        console.print(f"|x_{token.index + 1}| ~ {token.expression}{told}", markup=False, highlight=False)
 
 
 def _token_table(verdict: "Verdict"):
