@@ -4,7 +4,7 @@ import pytest
 import sympy as sp
 
 from mamba_dynamics._outcomes import Truth
-from mamba_dynamics.theorems.steps import Derivative, Identity, Inequality, Limit
+from mamba_dynamics.theorems.steps import Derivative, Identity, Inequality, Limit, domain_of
 
 x, y = sp.symbols("x y", positive=True)
 r, z = sp.symbols("r z", real=True)
@@ -12,6 +12,8 @@ r, z = sp.symbols("r z", real=True)
 TRUE = {
     "identity": Identity(says="", left=(r + z) ** 2, right=r**2 + 2 * r * z + z**2),
     "identity of exponentials": Identity(says="", left=sp.log(sp.exp(r) + 1) - r, right=sp.log(1 + sp.exp(-r))),
+    "identity at a point": Identity(says="", left=r * z + x, where={z: sp.Integer(0)}, right=x),
+    "simultaneous substitution": Identity(says="", left=r - 2 * z, where={r: z, z: r}, right=z - 2 * r),
     "derivative": Derivative(says="", function=sp.exp(-x) / x, variable=x, equals=-sp.exp(-x) * (x + 1) / x**2),
     "inequality by sign": Inequality(says="", smaller=sp.Integer(0), larger=x + y, strict=True),
     "inequality by a gap": Inequality(says="", smaller=2 * r * z, larger=r**2 + z**2, gap=(r - z) ** 2),
@@ -28,6 +30,8 @@ TRUE = {
 WRONG = {
     "identity": Identity(says="", left=(r + z) ** 2, right=r**2 + z**2),
     "identity off by little": Identity(says="", left=x, right=x * (1 + sp.Rational(1, 10**25))),
+    "identity at another point": Identity(says="", left=r * z + x, where={z: sp.Integer(1)}, right=x),
+    "substitution one after the other": Identity(says="", left=r - 2 * z, where={r: z, z: r}, right=-r),
     "derivative": Derivative(says="", function=sp.log(x), variable=x, equals=-1 / x),
     "inequality": Inequality(says="", smaller=r**2, larger=z**2 + r),
     "inequality the wrong way": Inequality(says="", smaller=sp.exp(x), larger=1 + x, rises_from=(x, sp.Integer(0))),
@@ -69,8 +73,19 @@ def test_a_gap_that_is_not_the_difference_proves_nothing():
 
 def test_algebra_that_holds_off_the_domain_is_checked_on_it():
     """sqrt(x^2) = x needs x >= 0: true for a positive symbol, wrong for a real one."""
-    assert Identity(says="", left=sp.sqrt(x**2), right=x).settle().truth is Truth.HOLDS
-    assert Identity(says="", left=sp.sqrt(r**2), right=r).settle().truth is Truth.FAILS
+    assert Identity(says="", left=sp.sqrt(z**2), where={z: x}, right=x).settle().truth is Truth.HOLDS
+    assert Identity(says="", left=sp.sqrt(z**2), where={z: r}, right=r).settle().truth is Truth.FAILS
+
+
+def test_nothing_is_compared_with_itself():
+    with pytest.raises(ValueError, match="with itself"):
+        Identity(says="", left=x * (y + 1), right=(1 + y) * x)
+
+
+def test_domains_in_words():
+    n = sp.Symbol("n", integer=True, positive=True)
+    step = Identity(says="", left=x**n * r, where={r: z}, right=z * x**n)
+    assert domain_of(step) == "n positive integers; x > 0; z real"
 
 
 def test_rising_needs_the_start():
@@ -81,6 +96,7 @@ def test_rising_needs_the_start():
 
 def test_formulas_are_statements_not_evaluated():
     assert str(TRUE["identity"].formula) == "Eq((r + z)**2, r**2 + 2*r*z + z**2)"
+    assert str(TRUE["identity at a point"].formula) == "Eq(Subs(r*z + x, z, 0), x)"
     assert TRUE["inequality by sign"].formula.func is sp.StrictLessThan
     assert TRUE["derivative"].formula.lhs.has(sp.Derivative)
     assert TRUE["limit at zero"].formula.lhs.has(sp.Limit)

@@ -47,19 +47,42 @@ class Settled:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """left = right for all values of the symbols."""
+    """left = right for all values of the symbols, `where` some symbols of the left side stand for expressions.
+
+    The substitution is simultaneous. Sides that are already the same expression prove nothing, and are refused.
+    """
 
     says: str
     left: sp.Expr
     right: sp.Expr
+    where: Mapping[sp.Symbol, sp.Expr] = field(default_factory=dict)
     domain: Domain = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.where and self.left == self.right:
+            raise ValueError(f"{self.says!r} compares {self.left} with itself; write what it does with `where`")
 
     @property
     def formula(self) -> sp.Basic:
-        return sp.Eq(self.left, self.right, evaluate=False)
+        left = sp.Subs(self.left, tuple(self.where), tuple(self.where.values())) if self.where else self.left
+        return sp.Eq(left, self.right, evaluate=False)
 
     def settle(self) -> Settled:
-        return Settled(_is_zero(self.left - self.right), *_compare(self.left, self.right, self.domain, CLOSE))
+        substituted = self.left.subs(dict(self.where), simultaneous=True)
+        return Settled(_is_zero(substituted - self.right), *self._numbers())
+
+    def _numbers(self) -> tuple[Truth, float]:
+        """The substitution is made with numbers here, not with expressions."""
+        inner = [one for one in _symbols(self.left) if one not in self.where]
+        symbols = _symbols(self.right, *inner, *self.where.values())
+        left, right = _number(self.left, [*inner, *self.where]), _number(self.right, symbols)
+        put_in = [_number(one, symbols) for one in self.where.values()]
+
+        def both(values: list[Real]) -> tuple[Real, Real]:
+            at = dict(zip(symbols, values, strict=True))
+            return left(*(at[one] for one in inner), *(one(*values) for one in put_in)), right(*values)
+
+        return _worst(both, symbols, self.domain, CLOSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +215,19 @@ class Limit:
         return [at + (1 if self.side == "+" else -1) * ten**-k for k in self.decades]
 
 
+def domain_of(step: "Step") -> str:
+    """The domain of a step's symbols in words, from their assumptions: "a, mu > 0; b real"."""
+    found = sorted({symbol for symbol in step.formula.free_symbols if isinstance(symbol, sp.Symbol)}, key=str)
+    kinds = {
+        "positive integers": [one for one in found if one.is_integer],
+        "> 0": [one for one in found if one.is_positive and not one.is_integer],
+        ">= 0": [one for one in found if one.is_nonnegative and not one.is_positive],
+        "< 0": [one for one in found if one.is_negative],
+    }
+    kinds["real"] = [one for one in found if not any(one in known for known in kinds.values())]
+    return "; ".join(f"{', '.join(map(str, symbols))} {kind}" for kind, symbols in kinds.items() if symbols)
+
+
 Step = Identity | Derivative | Inequality | Limit
 
 
@@ -250,12 +286,6 @@ def _miss(found: Real, wanted: Real) -> Real:
     if mpmath.isinf(wanted):
         return 1 / mpmath.fabs(found) if found * wanted > 0 else mpmath.inf
     return mpmath.fabs(found - wanted) / (1 + mpmath.fabs(wanted))
-
-
-def _compare(left: sp.Expr, right: sp.Expr, domain: Domain, close: float) -> tuple[Truth, float]:
-    symbols = _symbols(left, right)
-    one, other = _number(left, symbols), _number(right, symbols)
-    return _worst(lambda values: (one(*values), other(*values)), symbols, domain, close)
 
 
 def _worst(pair, symbols: list[sp.Symbol], domain: Domain, close: float) -> tuple[Truth, float]:

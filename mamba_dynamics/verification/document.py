@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from .._outcomes import Truth
-from ..theorems.contract import Case, Expected
+from ..theorems.contract import Case, Expected, Theorem
+from ..theorems.steps import domain_of
 from .judge import CaseVerdict
 from .measured import Judgement
 from .verify import Refutation, TheoremReport, Verification
@@ -20,11 +21,11 @@ def verification_document(found: Verification) -> dict[str, Any]:
         "seed": found.seed,
         "wall_seconds": found.wall_seconds,
         "status": found.truth.value,
-        "theorems": [_theorem(one) for one in found.theorems],
+        "theorems": [_theorem(one, found.seed) for one in found.theorems],
     }
 
 
-def _theorem(found: TheoremReport) -> dict[str, Any]:
+def _theorem(found: TheoremReport, seed: int) -> dict[str, Any]:
     theorem = found.theorem
     return {
         "name": theorem.name,
@@ -32,7 +33,12 @@ def _theorem(found: TheoremReport) -> dict[str, Any]:
         "statement": theorem.statement,
         "source": theorem.source,
         "origin": theorem.origin.value,
+        "bibtex": theorem.bibtex,
         "status": found.truth.value,
+        "hypotheses": [
+            {"name": one.name, "known_by": one.known_by.value}
+            for one in theorem.hypotheses(*_first_case(theorem, seed))
+        ],
         "symbolic": {
             "status": found.symbolic.value,
             "steps": [
@@ -40,6 +46,7 @@ def _theorem(found: TheoremReport) -> dict[str, Any]:
                     "says": step.says,
                     "kind": type(step).__name__.lower(),
                     "formula": str(step.formula),
+                    "domain": domain_of(step),
                     "status": settled.truth.value,
                     "algebra": settled.algebra.value,
                     "numbers": settled.numbers.value,
@@ -55,12 +62,23 @@ def _theorem(found: TheoremReport) -> dict[str, Any]:
             "failed": found.count(Truth.FAILS),
             "undecided": found.count(Truth.UNDECIDED),
             "hypotheses_certified": sum(one.certified for one in found.cases),
+            "measured": [{"quantity": what, "relation": relation} for what, relation in _compared(found.cases)],
             "worst": _worst(found.cases),
             "exceptions": [_exception(found, one) for one in found.cases if one.truth is not Truth.HOLDS][:LISTED],
         },
         "counterexamples_to_weaker_claim": [_refutation(one) for one in found.refutations],
         "certified": found.certificate,
     }
+
+
+def _first_case(theorem: Theorem, seed: int):
+    case = theorem.pool.case(seed, 0)
+    return case.layer, case.x0
+
+
+def _compared(cases: tuple[CaseVerdict, ...]) -> list[tuple[str, str]]:
+    """Everything that was compared in some case."""
+    return list(dict.fromkeys(pair for one in cases for pair in one.compared))
 
 
 def _worst(cases: tuple[CaseVerdict, ...]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ class CaseVerdict:
     """What became of one case: the truth of the conclusion, and its worst comparison.
 
     A case whose hypotheses do not all hold decides nothing; `why` then names them. `certified`: every hypothesis was
-    decided on the exact stored numbers.
+    decided on the exact stored numbers. `compared`: (quantity, relation) of every comparison.
     """
 
     index: int
@@ -22,6 +22,7 @@ class CaseVerdict:
     worst: Judgement | None
     certified: bool
     why: str = ""
+    compared: tuple[tuple[str, str], ...] = ()
 
 
 def judge_case(theorem: Theorem, run: Run) -> CaseVerdict:
@@ -38,7 +39,8 @@ def judge_case(theorem: Theorem, run: Run) -> CaseVerdict:
         return CaseVerdict(run.index, Truth.UNDECIDED, None, certified, "the conclusion is empty here")
     truth = all_of([one.truth for one in judgements])
     worst = max(judgements, key=lambda one: (one.truth is truth, one.deviation or 0.0))
-    return CaseVerdict(run.index, truth, worst, certified)
+    compared = dict.fromkeys((one.expected.quantity, one.expected.relation.value) for one in judgements)
+    return CaseVerdict(run.index, truth, worst, certified, compared=tuple(compared))
 
 
 def judge(run: Run, expected: tuple[Expected, ...]) -> list[Judgement]:

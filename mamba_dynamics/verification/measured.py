@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._outcomes import Truth
-from .._rates import NARROW, Estimate, agrees
+from .._rates import FLOOR, NARROW, Estimate, agrees
 from .._trajectory import FloatArray
 from ..theorems.contract import Expected, Relation
 from .run import Run
@@ -64,7 +64,8 @@ def _value_at(expected: Expected, argument: FloatArray):
 def _compare_estimate(expected: Expected, found: Estimate) -> Judgement:
     value = float(_value_at(expected, np.zeros(0)))
     scale = max(1.0, abs(value))
-    allowed = 3 * found.standard_error + expected.tolerance * scale
+    rounding = FLOOR if expected.relation is Relation.LIMIT else expected.tolerance
+    allowed = 3 * found.standard_error + rounding * scale
     excess = found.value - value
     if expected.relation in (Relation.AT_MOST, Relation.AT_LEAST):
         excess = max(0.0, excess if expected.relation is Relation.AT_MOST else -excess)

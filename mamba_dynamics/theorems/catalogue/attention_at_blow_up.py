@@ -27,7 +27,8 @@ _r, _u = sp.symbols("r u", positive=True)
 STEPS = (
     Identity(
         says="P_l*l* = mu x^2 Delta ~ mu S x^3 with x^3 = 1 / (3 mu S r), r = T* - t: 3 r P_l*l* tends to 1.",
-        left=3 * _r * mu * S * (1 / (3 * mu * S * _r)),
+        left=3 * _r * mu * S * x**3,
+        where={x: (3 * mu * S * _r) ** sp.Rational(-1, 3)},
         right=sp.Integer(1),
     ),
     Limit(

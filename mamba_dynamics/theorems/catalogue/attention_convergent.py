@@ -30,6 +30,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 
 _kl, _kj, _d, _n = sp.symbols("k_l k_j d n", positive=True)
+_xl, _xj = sp.symbols("x_l x_j", positive=True)
 
 STEPS = (
     Limit(
@@ -41,7 +42,8 @@ STEPS = (
     ),
     Identity(
         says="With x_l = (kappa_l / (2 |mu| delta_0 t))^(1/2): t |mu| x_l x_j delta_0 = (kappa_l kappa_j)^(1/2) / 2.",
-        left=t * mu * sp.sqrt(_kl / (2 * mu * _d * t)) * sp.sqrt(_kj / (2 * mu * _d * t)) * _d,
+        left=t * mu * _xl * _xj * _d,
+        where={_xl: sp.sqrt(_kl / (2 * mu * _d * t)), _xj: sp.sqrt(_kj / (2 * mu * _d * t))},
         right=sp.sqrt(_kl * _kj) / 2,
     ),
     Identity(

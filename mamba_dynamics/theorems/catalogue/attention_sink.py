@@ -26,11 +26,13 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 
 _z, _y = sp.symbols("z y", positive=True)
+_velocity, _later = sp.symbols("v x_l", positive=True)
 
 STEPS = (
     Identity(
         says="P_11 = mu x_1^2 Delta(x_1) is the speed of ln x_1 itself.",
-        left=mu * x * (x**2 * SOFTPLUS(b - S * x)) / x,
+        left=_velocity / x,
+        where={_velocity: mu * x**3 * SOFTPLUS(b - S * x)},
         right=mu * x**2 * SOFTPLUS(b - S * x),
     ),
     Limit(
@@ -44,7 +46,8 @@ STEPS = (
     ),
     Identity(
         says="P_l1 = mu x_l x_1 Delta_1 e^{-a ...}, the decays all tending to 1: P_l1 / P_11 tends to x_l / x_1 = c_l.",
-        left=(mu * (k * x) * x * SOFTPLUS(b - S * x)) / (mu * x * x * SOFTPLUS(b - S * x)),
+        left=(mu * _later * x * SOFTPLUS(b - S * x)) / (mu * x * x * SOFTPLUS(b - S * x)),
+        where={_later: k * x},
         right=k,
     ),
     Limit(

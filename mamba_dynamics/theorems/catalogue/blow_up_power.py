@@ -47,7 +47,8 @@ STEPS = (
     Identity(
         says="... which integrated back from T*, where x^-3 = 0, gives x^-3 = 3 mu S (T* - t): with r = T* - t the "
         "profile (3 mu S r)^(-1/3) satisfies 3 mu S r x^3 = 1.",
-        left=3 * mu * S * _r * ((3 * mu * S * _r) ** sp.Rational(-1, 3)) ** 3,
+        left=3 * mu * S * _r * x**3,
+        where={x: (3 * mu * S * _r) ** sp.Rational(-1, 3)},
         right=sp.Integer(1),
     ),
     Derivative(

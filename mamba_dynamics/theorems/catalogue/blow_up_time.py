@@ -27,7 +27,8 @@ _y = sp.Symbol("y", positive=True)
 STEPS = (
     Identity(
         says="Token 1 has no earlier tokens, g = 0: dx/dt = mu x^3 softplus(S x + b) in sizes, which separates.",
-        left=(mu * x * (x**2 * SOFTPLUS(S * x + b) + sp.exp(-a * SOFTPLUS(S * x + b)) * g)).subs(g, 0),
+        left=mu * x * (x**2 * SOFTPLUS(S * x + b) + sp.exp(-a * SOFTPLUS(S * x + b)) * g),
+        where={g: sp.Integer(0)},
         right=mu * x**3 * SOFTPLUS(S * x + b),
     ),
     Inequality(

@@ -29,8 +29,9 @@ STEPS = (
         says="That system has its own maximal time of existence, T_1 = w / (2 mu delta) for one token with constant "
         "step size delta and w = x_0^-2; by the definition of l* it exceeds T*: here x^-2 = w - 2 mu delta t vanishes "
         "at T_1.",
-        left=(w - 2 * mu * delta * t).subs(t, w / (2 * mu * delta)),
-        right=sp.Integer(0),
+        left=2 * mu * delta * t,
+        where={t: w / (2 * mu * delta)},
+        right=w,
     ),
     Limit(
         says="On the closed interval up to T* = T_1 - r it is continuous, so bounded: x^-2 tends to 2 mu delta r > 0.",

@@ -63,7 +63,8 @@ def _steps():
         Identity(
             says="With q = e^{-a delta_0}, kappa_1 = 1 and kappa_j = 1 - q for 1 < j < l, the drive of token l is "
             "K_l = q^{l-1} + (1 - q)(q + ... + q^{l-2}) = q for every l: hence kappa_l = 1 - q.",
-            left=q**n + (1 - q) * (q - q**n) / (1 - q),
+            left=q**n + k * (q - q**n) / (1 - q),
+            where={k: 1 - q},
             right=q,
             domain={q: (0.05, 0.95), n: (1, 9)},
         ),

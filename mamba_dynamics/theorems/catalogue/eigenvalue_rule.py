@@ -30,7 +30,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 _q = sp.Symbol("q", real=True)
 _k = sp.Symbol("k", positive=True)
 _r = (1 + 2 * delta * _k * t) ** sp.Rational(-1, 2)
-_v1, _v2, _p, _w = sp.symbols("v_1 v_2 p w", real=True)
+_v1, _v2, _p, _w, _f1 = sp.symbols("v_1 v_2 p w f_1", real=True)
 _lambda = sp.Symbol("lambda", real=True)
 
 
@@ -41,10 +41,11 @@ def _q_of(matrix: sp.Matrix) -> sp.Expr:
 
 STEPS = (
     Identity(
-        says="With Delta_d = delta in every channel the direction stands still: d/dt (x_1 / x_2) = 0.",
-        left=(_q * delta * _v1 * _v2 - _v1 * _q * delta * _v2) / _v2**2,
-        right=sp.Integer(0),
-        domain={_v2: (0.1, 3.0)},
+        says="With Delta_d = delta every channel has the same d ln x_d / dt = f_d / x_d: the direction stands still.",
+        left=_f1 / _v1,
+        where={_f1: _q * delta * _v1},
+        right=_q * delta,
+        domain={_v1: (0.1, 3.0)},
     ),
     Derivative(
         says="x = r x_0 with r' = q(x_0) delta r^3, as q is quadratic. For q(x_0) = -k: r = (1 + 2 delta k t)^(-1/2).",
@@ -61,8 +62,9 @@ STEPS = (
     ),
     Identity(
         says="... and for q(x_0) = k > 0, r^-2 = 1 - 2 delta k t reaches zero at T* = 1 / (2 delta k).",
-        left=(1 - 2 * delta * _k * t).subs(t, 1 / (2 * delta * _k)),
-        right=sp.Integer(0),
+        left=2 * delta * _k * t,
+        where={t: 1 / (2 * delta * _k)},
+        right=sp.Integer(1),
     ),
     Identity(
         says="The eigenvalues of [[p, w], [0, p]] are p twice, whatever w ...",
@@ -71,7 +73,8 @@ STEPS = (
     ),
     Identity(
         says="... but q(1, 1) = 2 p + w takes either sign.",
-        left=_q_of(sp.Matrix([[_p, _w], [0, _p]])).subs({_v1: 1, _v2: 1}),
+        left=_q_of(sp.Matrix([[_p, _w], [0, _p]])),
+        where={_v1: sp.Integer(1), _v2: sp.Integer(1)},
         right=2 * _p + _w,
     ),
 )

@@ -8,7 +8,7 @@ from .. import hypotheses
 from ..base import FloatArray
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..steps import Derivative, Identity, Inequality
-from ..symbols import SOFTPLUS, w, x, y
+from ..symbols import SOFTPLUS, w, x
 from ..vector_hypotheses import ONE_CHANNEL, opposed_steps, positive_quadrant, q_positive, saddle, two_channels
 from ..vector_pools import SADDLE, matrix_case
 from .eigenvalue_rule import GOES
@@ -60,7 +60,7 @@ def _integral(function, low: float, high: float, panels: int = 4) -> float:
 
 
 _u, _v, _p, _r, _D1, _D2, _q = sp.symbols("u v p r Delta_1 Delta_2 q", real=True)
-_b = sp.Symbol("b", real=True)
+_b, _f1 = sp.symbols("b f_1", real=True)
 _saddle = _p * _u**2 - _r * _v**2
 _m12 = sp.Symbol("M_12", real=True)
 _general = _p * _u**2 + 2 * _m12 * _u * _v + _r * _v**2
@@ -77,7 +77,8 @@ STEPS = (
     Identity(
         says="For M = diag(p, -r) on the cone p u^2 = r v^2 the test reads p u^2 (Delta_1 - Delta_2) < 0: where "
         "channel 2 has the larger step size.",
-        left=(_p * _u**2 * _D1 - _r * _v**2 * _D2).subs(_r, _p * _u**2 / _v**2),
+        left=_p * _u**2 * _D1 - _r * _v**2 * _D2,
+        where={_r: _p * _u**2 / _v**2},
         right=_p * _u**2 * (_D1 - _D2),
         domain={_v: (0.1, 3.0)},
     ),
@@ -98,10 +99,11 @@ STEPS = (
     ),
     Identity(
         says="... on the line where the first integral F_1(x_1) - F_2(x_2), F_d = int du / (u Delta_d), keeps its "
-        "initial value.",
-        left=_q * _D1 * x / (x * _D1) - _q * _D2 * y / (y * _D2),
-        right=sp.Integer(0),
-        domain={_D1: (0.1, 3.0), _D2: (0.1, 3.0)},
+        "initial value, for d F_d / dt = f_d / (x_d Delta_d) = q in both channels.",
+        left=_f1 / (x * _D1),
+        where={_f1: _q * _D1 * x},
+        right=_q,
+        domain={_D1: (0.1, 3.0)},
     ),
 )
 

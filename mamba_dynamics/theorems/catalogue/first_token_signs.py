@@ -22,6 +22,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 
 _u, _v, _z = sp.symbols("u v z", real=True)
+_velocity = sp.Symbol("f", real=True)
 _SB = sp.Matrix(2, 2, [sp.Symbol(f"B_{i}", real=True) for i in range(1, 5)])
 _SC = sp.Matrix(2, 2, [sp.Symbol(f"C_{i}", real=True) for i in range(1, 5)])
 _X = sp.Matrix([_u, _v])
@@ -61,7 +62,8 @@ STEPS = (
     ),
     Identity(
         says="... and d x_d^2 / dt = 2 q Delta_d x_d^2: every |x_d| moves with the sign of q, all at once.",
-        left=2 * _u * (_z * delta * _u),
+        left=2 * _u * _velocity,
+        where={_velocity: _z * delta * _u},
         right=2 * _z * delta * _u**2,
     ),
 )

@@ -21,17 +21,20 @@ _u, _v = sp.symbols("u v", real=True)
 STEPS = (
     Identity(
         says="The step size depends on s x alone, which the flip leaves as it is.",
-        left=SOFTPLUS((-s) * (-_u) + b),
+        left=SOFTPLUS(s * _u + b),
+        where={_u: -_u, s: -s},
         right=SOFTPLUS(s * _u + b),
     ),
     Identity(
         says="What a token receives is even in the earlier tokens: only their squares and step sizes enter.",
-        left=field(-_u, _v, sp.Integer(0), mu),
+        left=field(_u, _v, sp.Integer(0), mu),
+        where={_u: -_u},
         right=field(_u, _v, sp.Integer(0), mu),
     ),
     Identity(
         says="So the field is odd under the flip: f(-x; -s) = -f(x; s), and -x(t) solves the flipped system.",
-        left=field(-_u, -_v, -s, mu),
+        left=field(_u, _v, s, mu),
+        where={_u: -_u, _v: -_v, s: -s},
         right=-field(_u, _v, s, mu),
     ),
 )

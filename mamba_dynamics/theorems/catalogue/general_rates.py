@@ -39,7 +39,8 @@ STEPS = (
     Identity(
         says="An earlier token's share, after an elapsed step size g, is phi(g) = sum mu_n e^{-a_n g} / sum mu_n: 1 "
         "at g = 0.",
-        left=((_m1 * sp.exp(-a * g) + _m2 * sp.exp(-k * g)) / (_m1 + _m2)).subs(g, 0),
+        left=(_m1 * sp.exp(-a * g) + _m2 * sp.exp(-k * g)) / (_m1 + _m2),
+        where={g: sp.Integer(0)},
         right=sp.Integer(1),
         domain={_m1: (0.2, 2.0), _m2: (0.2, 2.0)},
     ),

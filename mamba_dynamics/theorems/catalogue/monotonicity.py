@@ -22,6 +22,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 _path = sp.Function("x", real=True)(t)
 _own, _drive = x**2 * SOFTPLUS(s * x + b), sp.exp(-a * SOFTPLUS(s * x + b)) * g
+_velocity = sp.Symbol("v", real=True)
 _real = sp.Symbol("u", real=True)
 
 STEPS = (
@@ -51,7 +52,8 @@ STEPS = (
     ),
     Identity(
         says="Half the square changes at the rate x dx/dt = mu x^2 g_l.",
-        left=x * (mu * x * (_own + _drive)),
+        left=x * _velocity,
+        where={_velocity: mu * x * (_own + _drive)},
         right=mu * x**2 * (_own + _drive),
     ),
 )

@@ -65,7 +65,7 @@ def own_step_shut(layer: S6Layer, x0: FloatArray) -> Hypothesis:
 _p, _c, _z, _X, _r, _k, _S, _K = sp.symbols("p c z X r k S K", positive=True)
 _d = (_p + _c) ** 2 / _p + _z
 _M = sp.Matrix([[-_p, _p + _c], [_p + _c, -_d]])
-_x1, _x2 = sp.Matrix([_r, _r]), sp.Matrix([_X, 0])
+_x, _x1, _x2 = sp.Matrix(sp.symbols("u v", real=True)), sp.Matrix([_r, _r]), sp.Matrix([_X, 0])
 _b = sp.Symbol("b", real=True)
 _size = (1 + 2 * delta * _k * t) ** sp.Rational(-1, 2)
 
@@ -80,7 +80,8 @@ STEPS = (
     ),
     Identity(
         says="S_Delta does not see (1, 1): both step sizes of token 1 stay delta, and it keeps its direction.",
-        left=(_S * sp.Matrix([[-1, 1], [1, -1]]) * _x1)[0],
+        left=(_S * sp.Matrix([[-1, 1], [1, -1]]) * _x)[0],
+        where=dict(zip(_x, _x1, strict=True)),
         right=sp.Integer(0),
     ),
     Derivative(

@@ -26,12 +26,13 @@ def field(first: sp.Expr, second: sp.Expr, s: sp.Expr, mu: sp.Expr) -> sp.Expr:
     return mu * second * (second**2 * own + sp.exp(-a * own) * first**2 * earlier)
 
 
-_u, _v = sp.symbols("u v", real=True)
+_u, _v, _rate = sp.symbols("u v r", real=True)
 
 STEPS = (
     Identity(
         says="The step size depends on s x alone, which (c x, s / c) leaves as it is.",
-        left=SOFTPLUS(s / c * (c * _u) + b),
+        left=SOFTPLUS(s * _u + b),
+        where={_u: c * _u, s: s / c},
         right=SOFTPLUS(s * _u + b),
     ),
     Identity(
@@ -41,7 +42,8 @@ STEPS = (
     ),
     Identity(
         says="The field is linear in mu, so t mu is a unit of time.",
-        left=field(_u, _v, s, mu) / mu,
+        left=_rate / mu,
+        where={_rate: field(_u, _v, s, mu)},
         right=field(_u, _v, s, sp.Integer(1)),
     ),
     Identity(

@@ -8,7 +8,7 @@ from .. import hypotheses
 from ..base import FloatArray
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..steps import Derivative, Identity, Inequality, Limit
-from ..symbols import SOFTPLUS, S, w, x, y
+from ..symbols import SOFTPLUS, S, w, x
 from ..vector_hypotheses import ONE_CHANNEL, POSITIVE_DEFINITE, own_steps_open
 from ..vector_pools import SELF_SIMILAR, matrix_case
 from .fast_divergence_existence import POWER
@@ -27,7 +27,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 _q, _c, _tau, _m = sp.symbols("q c tau m", positive=True)
 _v, _b, _s2 = sp.symbols("v b s_2", real=True)
 _profile = (3 * _q * _c * _tau) ** sp.Rational(-1, 3)
-_B = sp.Symbol("B", real=True)
+_B, _f1 = sp.symbols("B f_1", real=True)
 
 STEPS = (
     Limit(
@@ -40,7 +40,8 @@ STEPS = (
     ),
     Identity(
         says="... and the field q(x) (S_Delta x)_d x_d is homogeneous of degree 4.",
-        left=_q * (w * x) ** 2 * _c * (w * x) * (w * x),
+        left=_q * x**2 * _c * x * x,
+        where={x: w * x},
         right=w**4 * (_q * x**2 * _c * x * x),
     ),
     Derivative(
@@ -65,10 +66,11 @@ STEPS = (
         equals=-1 / (S * x**2),
     ),
     Identity(
-        says="... so the difference is constant: both tend to zero together only if it is zero. Else the channel with "
-        "the larger S_d x_d runs away alone and v = e_d.",
-        left=-1 / (S * x**2) * (_q * S * x * x) + 1 / (w * y**2) * (_q * w * y * y),
-        right=sp.Integer(0),
+        says="... = -q in both channels, so the difference is constant: both tend to zero together only if it is "
+        "zero. Else the channel with the larger S_d x_d runs away alone and v = e_d.",
+        left=_f1 / (S * x**2),
+        where={_f1: _q * S * x**2},
+        right=_q,
     ),
 )
 

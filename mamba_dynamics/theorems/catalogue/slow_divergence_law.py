@@ -8,7 +8,7 @@ from ..base import FloatArray
 from ..contract import Expected, Origin, Theorem, Told, WeakerClaim
 from ..pools import SLOW, scalar_case
 from ..steps import Derivative, Identity, Limit
-from ..symbols import SOFTPLUS, S, b, mu, w
+from ..symbols import SOFTPLUS, S, b, mu, w, x
 from .slow_divergence_bound import SLOPE
 from .slow_divergence_bound import THEOREM as BOUND
 
@@ -25,7 +25,8 @@ _C = sp.Symbol("C", real=True)
 STEPS = (
     Identity(
         says="z = |s x_1| obeys z' = (mu / s^2) z^3 softplus(b - z).",
-        left=S * (mu * (_z / S) ** 3 * SOFTPLUS(b - _z)),
+        left=S * (mu * x**3 * SOFTPLUS(b - S * x)),
+        where={x: _z / S},
         right=mu / S**2 * _z**3 * SOFTPLUS(b - _z),
     ),
     Limit(

@@ -41,7 +41,8 @@ STEPS = (
     Identity(
         says="On the hyperplane x_l = 0 the field of token l vanishes whatever the drive g of the earlier tokens, so "
         "the hyperplane is invariant and by uniqueness no solution crosses it: signs are kept, zeros stay.",
-        left=_driven.subs(x, 0),
+        left=_driven,
+        where={x: sp.Integer(0)},
         right=sp.Integer(0),
     ),
     Derivative(
@@ -53,7 +54,8 @@ STEPS = (
     ),
     Identity(
         says="Token 1 is a scalar equation: its field is the driven field with g = 0.",
-        left=_driven.subs(g, 0),
+        left=_driven,
+        where={g: sp.Integer(0)},
         right=_own,
     ),
 )

@@ -20,18 +20,20 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
     )
 
 
-_x, _m, _C, _B = sp.symbols("x m C B", real=True)
+_x, _m, _C, _B, _in, _out = sp.symbols("x m C B i o", real=True)
 
 STEPS = (
     Identity(
         says="Every entry of the hidden attention has the factor mu = S_C S_B: P_lj = (C x_l) (B x_j) Delta_j "
         "e^{-...}.",
-        left=(_C * _x) * (_B * _m) * SOFTPLUS(s * _m + b) * sp.exp(-a),
+        left=_out * _in * SOFTPLUS(s * _m + b) * sp.exp(-a),
+        where={_out: _C * _x, _in: _B * _m},
         right=(_C * _B) * _x * _m * SOFTPLUS(s * _m + b) * sp.exp(-a),
     ),
     Identity(
         says="So with mu = 0 the field vanishes at every point.",
-        left=(_m * _x * (_x**2 * SOFTPLUS(s * _x + b) + sp.exp(-a * SOFTPLUS(s * _x + b)) * g)).subs(_m, 0),
+        left=_m * _x * (_x**2 * SOFTPLUS(s * _x + b) + sp.exp(-a * SOFTPLUS(s * _x + b)) * g),
+        where={_m: sp.Integer(0)},
         right=sp.Integer(0),
     ),
     Identity(

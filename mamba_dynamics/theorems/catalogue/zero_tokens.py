@@ -27,12 +27,14 @@ _driven = x**2 * SOFTPLUS(s * x + b) + sp.exp(-a * SOFTPLUS(s * x + b)) * g
 STEPS = (
     Identity(
         says="A zero token does not move.",
-        left=(mu * x * _driven).subs(x, 0),
+        left=mu * x * _driven,
+        where={x: sp.Integer(0)},
         right=sp.Integer(0),
     ),
     Identity(
         says="It passes on the drive of the earlier tokens weakened by e^{-a Delta(0)} = (1 + e^b)^{-a} = q.",
-        left=_driven.subs(x, 0),
+        left=_driven,
+        where={x: sp.Integer(0)},
         right=g * (1 + sp.exp(b)) ** (-a),
     ),
     Inequality(
@@ -53,7 +55,7 @@ THEOREM = Theorem(
     name="zero_tokens",
     title="Zero tokens",
     origin=Origin.SHARP,
-    section="3.1 and 3.2",
+    section="3.2",
     statement=(
         r"A token with $x_{l0} = 0$ stays zero. For $\mu < 0$ the constants of the others obey $\kappa_l = \max(0, 1 - "
         r"\sum_{j<l} \kappa_j q^{l-j})$ with $q = e^{-a\delta_0}$ and $\kappa_j = 0$ for a zero token."
