@@ -128,4 +128,4 @@ def _token_table(verdict: "Verdict"):
 
 
 def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None else f"{round(value, 12) + 0.0:.6g}"  # slopes at rounding level are 0

@@ -1,5 +1,6 @@
 """`mamba-dynamics verify`: every theorem checked by algebra, over random cases, by certificates and counterexamples."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,9 @@ def verify(
     from ..verification.verify import verify as verify_theorems
 
     with progress_on_stderr("pieces") as show:
-        found = verify_theorems(theorem or None, cases=cases, seed=seed, processes=processes, progress=show)
+        found = verify_theorems(
+            theorem or None, cases=cases, seed=seed, processes=processes or os.cpu_count() or 1, progress=show
+        )
     if json:
         print_json(verification_document(found))
     else:

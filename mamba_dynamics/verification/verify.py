@@ -4,7 +4,6 @@ Theorems that draw from the same pool share its cases, and each case is integrat
 depend on the pool and the case numbers alone, so the result is the same for any number of processes.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
@@ -103,7 +102,7 @@ def verify(
     *,
     cases: int = 200,
     seed: int = 0,
-    processes: int | None = None,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> Verification:
     """Verify theorems of the catalogue.
@@ -112,7 +111,8 @@ def verify(
         names: which (see `CATALOGUE`); all of them by default.
         cases: random cases per theorem.
         seed: of the random cases.
-        processes: how many to use; one per processor by default, 1 works in this process.
+        processes: how many to use. 1 works in this process; more are started afresh, so a script that asks for them
+            needs the guard `if __name__ == "__main__":`.
         progress: called with (pieces done, pieces in all, what is being done).
 
     Raises:
@@ -122,7 +122,7 @@ def verify(
     theorems = [theorem_named(name) for name in (names if names is not None else CATALOGUE)]
     pieces = list(_pieces(theorems, cases, seed))
     results: dict[_Piece, Any] = {}
-    for done, (piece, result) in enumerate(_work(pieces, processes or os.cpu_count() or 1), start=1):
+    for done, (piece, result) in enumerate(_work(pieces, processes), start=1):
         results[piece] = result
         if progress is not None:
             progress(done, len(pieces), piece.title)
