@@ -68,7 +68,7 @@ class Identity:
         return sp.Eq(left, self.right, evaluate=False)
 
     def settle(self) -> Settled:
-        substituted = self.left.subs(dict(self.where), simultaneous=True)
+        substituted = self.left.subs(list(self.where.items()), simultaneous=True)
         return Settled(_is_zero(substituted - self.right), *self._numbers())
 
     def _numbers(self) -> tuple[Truth, float]:

@@ -65,7 +65,8 @@ def own_step_shut(layer: S6Layer, x0: FloatArray) -> Hypothesis:
 _p, _c, _z, _X, _r, _k, _S, _K = sp.symbols("p c z X r k S K", positive=True)
 _d = (_p + _c) ** 2 / _p + _z
 _M = sp.Matrix([[-_p, _p + _c], [_p + _c, -_d]])
-_x, _x1, _x2 = sp.Matrix(sp.symbols("u v", real=True)), sp.Matrix([_r, _r]), sp.Matrix([_X, 0])
+_u, _v = sp.symbols("u v", real=True)
+_x, _x1, _x2 = sp.Matrix([_u, _v]), sp.Matrix([_r, _r]), sp.Matrix([_X, 0])
 _b = sp.Symbol("b", real=True)
 _size = (1 + 2 * delta * _k * t) ** sp.Rational(-1, 2)
 
@@ -81,7 +82,7 @@ STEPS = (
     Identity(
         says="S_Delta does not see (1, 1): both step sizes of token 1 stay delta, and it keeps its direction.",
         left=(_S * sp.Matrix([[-1, 1], [1, -1]]) * _x)[0],
-        where=dict(zip(_x, _x1, strict=True)),
+        where={_u: _r, _v: _r},
         right=sp.Integer(0),
     ),
     Derivative(

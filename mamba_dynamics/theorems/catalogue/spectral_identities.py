@@ -33,7 +33,7 @@ _W, _J = sp.Matrix.vstack(_c, _b), sp.Matrix([[0, 1], [1, 0]]) / 2
 _R = sp.Matrix([[sp.Symbol("r_11", real=True), sp.Symbol("r_12", real=True)], [0, sp.Symbol("r_22", real=True)]])
 
 _g11, _g12, _g22 = sp.symbols("g_11 g_12 g_22", real=True)
-_G = sp.Matrix([[_g11, _g12], [_g12, _g22]])
+_G, _gram = sp.Matrix([[_g11, _g12], [_g12, _g22]]), sp.flatten(_R.T * _R)
 
 
 def _characteristic(matrix: sp.Matrix) -> sp.Expr:
@@ -54,7 +54,7 @@ STEPS = (
     Identity(
         says="With W^T = Q R, W W^T = R^T R, and J R^T R has the characteristic polynomial of the symmetric R J R^T.",
         left=_characteristic(_J * _G),
-        where={_G[i]: (_R.T * _R)[i] for i in (0, 1, 3)},
+        where={_g11: _gram[0], _g12: _gram[1], _g22: _gram[3]},
         right=_characteristic(_R * _J * _R.T),
     ),
 )
