@@ -9,8 +9,8 @@ from ._outcomes import Scenario
 from ._verdict import TokenVerdict, Verdict
 
 
-def simulation_document(verdict: Verdict) -> dict[str, Any]:
-    """The contract's fields, and beside them theory's reasons and the simulated scenario."""
+def simulation_document(verdict: Verdict, *, certify: bool = False) -> dict[str, Any]:
+    """The contract's fields, theory's reasons beside them, the simulated scenario, and the certificate if asked for."""
     run, prediction = verdict.trajectory, verdict.prediction
     decided = prediction.scenario is not Scenario.UNDECIDED
     no_blow_up = "no blow-up was reached"
@@ -31,10 +31,27 @@ def simulation_document(verdict: Verdict) -> dict[str, Any]:
         "wall_seconds": run.wall_seconds,
         "agreement": verdict.agreement,
     }
+    if certify:
+        document["certificate"] = _certificate(verdict)
     if run.blow_up is None:
         names = ("blow_up_time", "blow_up_time_error", "blow_up_token")
         document["null_reasons"] = dict.fromkeys(names, no_blow_up)
     return document
+
+
+def _certificate(verdict: Verdict) -> dict[str, Any] | None:
+    """What is proved: the scenario, and an interval that contains T* (its ends rounded outwards)."""
+    found = verdict.certificate
+    if found is None:
+        return None
+    time = found.blow_up_time
+    return {
+        "scenario": found.scenario,
+        "proof": found.proof,
+        "blow_up_time_lower": None if time is None else float(np.nextafter(float(time.lower()), -np.inf)),
+        "blow_up_time_upper": None if time is None else float(np.nextafter(float(time.upper()), np.inf)),
+        "contradicts_simulation": verdict.contradicted,
+    }
 
 
 def _token(verdict: Verdict, token: TokenVerdict) -> dict[str, Any]:

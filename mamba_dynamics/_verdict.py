@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import theorems
+from ._errors import HypothesisError
 from ._fates import token_fates
 from ._layer import S6Layer
 from ._outcomes import Outcome, Scenario, TokenFate, Truth
@@ -21,6 +22,7 @@ from .dynamics import token_dynamics
 from .theorems import GrowthLaw, LawName, Prediction, ScalarSystem
 
 if TYPE_CHECKING:
+    from .certificates import Enclosure
     from .theorems.asymptotics import Asymptotics
 
 _SCENARIO_OF = {
@@ -73,6 +75,37 @@ class Verdict:
         if self.simulated is Scenario.SLOW_DIVERGENCE and active.size:
             ratios = np.exp(run.log_norms[-1] - run.log_norms[-1, active[0]])
         return asymptotics(self.system, Told(run.blow_up.token if run.blow_up else None, ratios))
+
+    @cached_property
+    def certificate(self) -> "Enclosure | None":
+        """The scenario proved and T* bracketed by validated integration (seconds); None for D > 1.
+
+        Where that is out of reach (more than 8 tokens, or sizes too far apart), the scenario alone.
+        """
+        from flint import arb
+
+        from .certificates import Enclosure, enclose, proved_scenario
+
+        if self.system is None:
+            return None
+        one = self.system
+        numbers = (one.mu.tolist(), one.s, one.a.tolist(), one.b, one.x0.tolist())
+        try:
+            return enclose(*numbers)
+        except HypothesisError as error:
+            scenario, proof = proved_scenario(*numbers)
+            return Enclosure(scenario, f"{proof} (not enclosed: {error})", arb(0), (), None, 0)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the certificate proves another scenario or another T* than the simulation found."""
+        proved, found = self.certificate, self.trajectory.blow_up
+        if proved is None or proved.scenario is None or self.simulated is Scenario.UNDECIDED:
+            return False
+        if proved.blow_up_time is not None and found is not None:
+            away = abs(proved.blow_up_time - found.time)
+            return bool(away > found.error)
+        return proved.scenario is not self.simulated
 
 
 def classify(

@@ -14,7 +14,7 @@ import sympy
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from mamba_dynamics import S6Layer, solve, token_dynamics
+from mamba_dynamics import S6Layer, Scenario, solve, token_dynamics
 from mamba_dynamics.cli import app
 from mamba_dynamics.sample import sample_path
 
@@ -399,6 +399,46 @@ def test_simulate_writes_each_law_as_a_formula():
     assert laws[2] == "log(log(1/(T - t)))/(a*Abs(s))"
     text = run_text("simulate", "--mu", "0.7", "--s-delta", "1.3", "--a", "1", "--x0=1,-2,0.5")
     assert "told by the run: l*" in text
+
+
+BLOW_UP = ("simulate", "--mu", "1", "--s-delta", "1", "--a", "1")
+
+
+def test_simulate_certifies_on_request():
+    """T* of two tokens, by mpmath."""
+    found = document(*BLOW_UP, "--x0", "0.5,2", "--certify")
+    proved = found["certificate"]
+    assert proved["scenario"] == found["simulated_scenario"] == "fast_divergence"
+    assert not proved["contradicts_simulation"]
+    low, high = proved["blow_up_time_lower"], proved["blow_up_time_upper"]
+    assert low < 0.040397240044297597 < high < low * (1 + 1.01e-10)
+    assert "certificate" not in document(*BLOW_UP, "--x0", "0.5,2")
+    text = run_text(*BLOW_UP, "--x0", "0.5,2", "--certify")
+    assert "fast_divergence is proved: mu > 0 exactly" in text
+    assert "T* in [0.0403972400" in text
+
+
+def test_without_an_enclosure_the_scenario_alone_is_certified(tmp_path):
+    found = document(*BLOW_UP, "--x0", "1,1,1,1,1,1,1,1,1", "--certify")["certificate"]
+    assert found["scenario"] == "fast_divergence"
+    assert "at most 8 tokens" in found["proof"]
+    assert found["blow_up_time_lower"] is None
+    mixed = document("simulate", "--mu=1,-0.5", "--s-delta=-1", "--a", "1,2", "--x0", "0.5,3", "--certify", code=3)
+    assert mixed["certificate"]["scenario"] is None
+
+
+def test_a_contradicted_simulation_ends_with_code_3(monkeypatch):
+    from flint import arb
+
+    from mamba_dynamics.certificates import Enclosure
+
+    wrong = Enclosure(Scenario.FAST_DIVERGENCE, "a fault", arb(0), (), arb("0.2829", "1e-6"), 1)
+    monkeypatch.setattr("mamba_dynamics.certificates.enclose", lambda *_: wrong)
+    found = document(*BLOW_UP, "--x0", "1", "--certify", code=3)
+    assert found["certificate"]["contradicts_simulation"]
+    other = Enclosure(Scenario.CONVERGENT, "a fault", arb(0), (), None, 1)
+    monkeypatch.setattr("mamba_dynamics.certificates.enclose", lambda *_: other)
+    assert "CONTRADICTS" in run_text(*BLOW_UP, "--x0", "1", "--certify")
 
 
 def run_text(*arguments):

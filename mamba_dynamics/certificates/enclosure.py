@@ -172,7 +172,7 @@ class _Field:
         if not self.x0 or all(one == 0 for one in self.mu):
             return Scenario.CONSTANT, "nothing moves: mu = 0, or every token is zero"
         if mu_bar > 0 and (self.slopes[0] >= 0 or (self.one_signed and any(one >= 0 for one in self.slopes))):
-            return Scenario.FAST_DIVERGENCE, "mu > 0 and s x_l0 >= 0 for a token that only is pushed: T* is bracketed"
+            return Scenario.FAST_DIVERGENCE, "mu > 0 exactly, and s x_l0 >= 0 for a token that is only pushed outwards"
         if not self.one_signed:
             return None, "mu_n of both signs, and token 1 alone does not decide"
         if mu_bar < 0:

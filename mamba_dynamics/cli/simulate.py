@@ -27,6 +27,9 @@ def simulate(
     rtol: Annotated[float, typer.Option(help="Relative tolerance per step.")] = 1e-12,
     atol: Annotated[float, typer.Option(help="Tolerance per step on logarithmic coordinates.")] = 1e-12,
     max_steps: Annotated[int, typer.Option(help="Budget of solver steps.")] = 4096,
+    certify: Annotated[
+        bool, typer.Option("--certify", help="Prove the scenario and bracket T* (D = 1, at most 8 tokens; seconds).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Integrate tokens under one S6 layer into their asymptotic regime, and compare with the theory."""
@@ -39,10 +42,10 @@ def simulate(
 
     verdict = classify(system, tokens, until=until, log_until=log_until, rtol=rtol, atol=atol, max_steps=max_steps)
     if json:
-        print_json(simulation_document(verdict))
+        print_json(simulation_document(verdict, certify=certify))
     else:
-        _print_tables(verdict)
-    _exit(verdict)
+        _print_tables(verdict, certify=certify)
+    _exit(verdict, certify=certify)
 
 
 def _system(x0, mu, s_delta, a, dt_bias, layer) -> "tuple[S6Layer, object]":
@@ -62,16 +65,16 @@ def _system(x0, mu, s_delta, a, dt_bias, layer) -> "tuple[S6Layer, object]":
     return one, numbers(x0, "--x0")
 
 
-def _exit(verdict: "Verdict") -> None:
+def _exit(verdict: "Verdict", *, certify: bool) -> None:
     from .._outcomes import Outcome, Truth
 
     if verdict.trajectory.outcome is Outcome.SOLVER_FAILED:
         fail(f"expected the run to reach a decision, but {verdict.trajectory.why}; loosen --rtol or shorten --until")
-    if verdict.agreement is not Truth.HOLDS:
+    if verdict.agreement is not Truth.HOLDS or (certify and verdict.contradicted):
         raise typer.Exit(UNDECIDED_OR_DISAGREES)
 
 
-def _print_tables(verdict: "Verdict") -> None:
+def _print_tables(verdict: "Verdict", *, certify: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -86,12 +89,26 @@ def _print_tables(verdict: "Verdict") -> None:
     facts.add_row("reached", f"ln(1 + t) = {run.log1p_t[-1]:.6g}")
     facts.add_row("work", f"{run.rhs_evaluations} right-hand sides, {run.steps} steps, {run.wall_seconds:.2f} s")
     facts.add_row("agreement", verdict.agreement.value)
+    if certify:
+        facts.add_row("certificate", _certificate(verdict))
     console.print(facts)
     console.print(_token_table(verdict))
     laws = dict.fromkeys(token.law.name.value for token in verdict.tokens if token.law)
     if laws:
         console.print(f"slope: predicted by {', '.join(laws)} (see mamba_dynamics.GrowthLaw); constant: measured")
     _print_formulas(console, verdict)
+
+
+def _certificate(verdict: "Verdict") -> str:
+    found = verdict.certificate
+    if found is None:
+        return "none for several channels"
+    if found.scenario is None:
+        return f"nothing is proved: {found.proof}"
+    words = f"{found.scenario.value} is proved: {found.proof}"
+    if found.blow_up_time is not None:
+        words += f"; T* in {found.blow_up_time.str(14)}".replace("[", "\\[")
+    return words + ("; it CONTRADICTS the simulation" if verdict.contradicted else "")
 
 
 def _print_formulas(console, verdict: "Verdict") -> None:

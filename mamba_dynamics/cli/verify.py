@@ -44,11 +44,11 @@ def _print_tables(found: "Verification") -> None:
     from .._outcomes import Truth
 
     console = Console()
-    names = ("theory", "by", "steps", "cases", "proved", "refuted", "status")
+    names = ("sec.", "by", "steps", "cases", "proved", "claims", "status")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("theorem", no_wrap=True, min_width=max(len(one.theorem.name) for one in found.theorems))
     for name in names:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for one in found.theorems:
         settled = [step for _, step in one.steps]
         table.add_row(
