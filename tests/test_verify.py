@@ -15,6 +15,7 @@ from mamba_dynamics._errors import HypothesisError, SolveError
 from mamba_dynamics._outcomes import Truth
 from mamba_dynamics._rates import Estimate, limiting_slope, significance
 from mamba_dynamics.cli import app
+from mamba_dynamics.cli.progress import progress_on_stderr
 from mamba_dynamics.theorems.catalogue import CATALOGUE
 from mamba_dynamics.theorems.contract import Expected, Origin, Relation
 from mamba_dynamics.theorems.steps import Identity
@@ -204,6 +205,17 @@ def test_bad_input_is_one_line():
     assert result.stderr.count("\n") == 1
     assert "expected the name of a theorem, found 'nope'" in result.stderr
     assert run_cli("--cases", "0").exit_code == 2
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(monkeypatch, capsys):
+    monkeypatch.setattr("mamba_dynamics.cli.progress.BETWEEN_LINES", 0.0)
+    with progress_on_stderr("pieces") as show:
+        show(1, 3, "first")
+        show(3, 3, "last")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("1 of 3 pieces, about ")
+    assert captured.err.count("\n") == 1, "no line when all is done"
 
 
 def with_theorem(monkeypatch, name, **changes):

@@ -1,4 +1,4 @@
-"""Progress on stderr, for work that takes more than a moment."""
+"""Progress on stderr, for work that takes more than a moment: a bar in a terminal, a line now and then in a log."""
 
 import sys
 import time
@@ -7,13 +7,15 @@ from contextlib import contextmanager
 
 #: Nothing is shown for work that is over sooner than this many seconds.
 PATIENCE = 0.5
+#: Seconds between two lines where stderr is no terminal.
+BETWEEN_LINES = 20.0
 
 
 @contextmanager
 def progress_on_stderr(unit: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A callback (done, total, name) that draws a bar on stderr when that is a terminal."""
+    """A callback (done, total, name) that draws a bar on stderr, or writes lines where that is no terminal."""
     if not sys.stderr.isatty():
-        yield lambda done, total, name: None
+        yield _lines(unit)
         return
     began, bar = time.monotonic(), None
 
@@ -41,3 +43,17 @@ def progress_on_stderr(unit: str) -> Iterator[Callable[[int, int, str], None]]:
     finally:
         if bar is not None:
             bar.stop()
+
+
+def _lines(unit: str) -> Callable[[int, int, str], None]:
+    began = last = time.monotonic()
+
+    def show(done: int, total: int, name: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= BETWEEN_LINES and done < total:
+            last = now
+            left = (now - began) * (total - done) / done
+            print(f"{done} of {total} {unit}, about {left:.0f} s left ({name})", file=sys.stderr, flush=True)
+
+    return show
