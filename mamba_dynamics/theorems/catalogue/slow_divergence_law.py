@@ -16,7 +16,8 @@ REMAINDER = "|s x| - (ln t + 3 ln ln t + ln(mu e^b / s^2))"
 
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
-    return (Expected(REMAINDER, 0.0, 0), *(Expected(SLOPE, 1.0, token) for token in range(len(x0))))
+    first = (Expected(REMAINDER, 0.0, 0), Expected(f"slope of {REMAINDER} in ln ln t", 0.0, 0))
+    return (*first, *(Expected(SLOPE, 1.0, token) for token in range(len(x0))))
 
 
 _z, _y = sp.symbols("z y", positive=True)

@@ -33,6 +33,13 @@ def remainder(run: Run, token: int | None) -> Estimate | None:
     return limiting_value(abs(run.system.s) * np.exp(log_x[:, token]) - _expansion(run, log_t), log_t)
 
 
+def remainder_slope(run: Run, token: int | None) -> Estimate | None:
+    """The limit of d (|s x_l| - (ln t + 3 ln ln t + ln(mu e^b / s^2))) / d ln ln t: what is wrong with the 3."""
+    log_t, log_x = _late(run)
+    left = abs(run.system.s) * np.exp(log_x[:, token]) - _expansion(run, log_t)
+    return limiting_slope(left, np.log(log_t), log_t)
+
+
 def excess_over_log_time(run: Run, token: int | None) -> Estimate | None:
     """The limit of d (|s x_l| - ln t) / d ln ln t."""
     log_t, log_x = _late(run)
@@ -60,6 +67,7 @@ def drift(run: Run, token: int | None) -> Estimate | None:
 METERS: dict[str, Meter] = {
     "slope of ln|x| in ln ln t": growth_exponent,
     "|s x| - (ln t + 3 ln ln t + ln(mu e^b / s^2))": remainder,
+    "slope of |s x| - (ln t + 3 ln ln t + ln(mu e^b / s^2)) in ln ln t": remainder_slope,
     "slope of |s x| - ln t in ln ln t": excess_over_log_time,
     "|s x| / (ln t + 3 ln ln t + ln(mu e^b / s^2))": share_of_expansion,
     "|x_l / x_1|": ratio,
