@@ -62,7 +62,9 @@ def limiting_slope(u: FloatArray, v: FloatArray, depth: FloatArray) -> Estimate 
     if len(slopes) < 2:
         return None
     _, (late_u, late_v) = _read(depth, LAST_HALF, u, v)
-    return _estimate(slopes, np.diff(late_u) / np.diff(late_v), (float(ends[-2]), float(ends[-1])))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        late = np.diff(late_u) / np.diff(late_v)
+    return _estimate(slopes, late, (float(ends[-2]), float(ends[-1])))
 
 
 def limiting_value(u: FloatArray, depth: FloatArray) -> Estimate | None:
@@ -72,6 +74,20 @@ def limiting_value(u: FloatArray, depth: FloatArray) -> Estimate | None:
         return None
     _, (late,) = _read(depth, LAST_HALF, u)
     return _estimate(at, late, (float(rungs[-2]), float(rungs[-1])))
+
+
+def limiting_factor(log_u: FloatArray, depth: FloatArray) -> Estimate | None:
+    """The limit of u > 0, given ln u: in logarithms, or a factor that still grows by decades would look settled.
+
+    (From 1e-20 to 1e-16 a factor has moved by less than any error; ln u has not settled at all.)
+    """
+    found = limiting_value(log_u, depth)
+    if found is None:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, spread = float(np.exp(found.value)), float(np.expm1(found.standard_error))
+        error = value * spread if 0 < value < np.inf else np.inf
+    return Estimate(value, error, found.window)
 
 
 def local_slopes(u: FloatArray, v: FloatArray, depth: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -147,7 +163,9 @@ def _estimate(ladder: FloatArray, late: FloatArray, window: tuple[float, float])
     """The limit of a quantity read on the ladder, (K,), K >= 2, and within the last half."""
     value, correction, drift = _extrapolated(ladder)
     before, _, _ = _extrapolated(ladder[:-1])
-    moved = max(abs(float(ladder[-1] - ladder[-2])), float(np.ptp(late)))
+    # Where the last half cannot be cut (its v stands still), nothing is known of how S moves in it.
+    inside = float(np.ptp(late)) if np.all(np.isfinite(late)) else np.inf
+    moved = max(abs(float(ladder[-1] - ladder[-2])), inside)
     errors = [min(abs(value - before), SETTLED * moved), DOUBT * abs(correction), drift]
     if correction == 0.0 and len(ladder) > 2:
         errors.append(_left_to_go(*np.abs(np.diff(ladder))[-2:]))

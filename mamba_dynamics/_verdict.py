@@ -15,7 +15,7 @@ from ._errors import HypothesisError
 from ._fates import token_fates
 from ._layer import S6Layer
 from ._outcomes import Outcome, Scenario, TokenFate, Truth
-from ._rates import Estimate, agrees, limiting_slope, limiting_value
+from ._rates import Estimate, agrees, limiting_factor, limiting_slope
 from ._solve import Horizon, solve
 from ._trajectory import FloatArray, TokenTrajectory
 from .dynamics import token_dynamics
@@ -210,21 +210,22 @@ def _measure(system: ScalarSystem, run: TokenTrajectory, index: int, law: Growth
     """(slope, constant) of a token in the variables its law names; see `GrowthLaw`."""
     log_x, log_t = run.log_abs[:, index], run.log_t
     if law.name is LawName.POWER_OF_TIME:
-        kappa = np.exp(np.log(2 * abs(system.mu_bar) * system.delta_0) + log_t + 2 * log_x)
-        return limiting_slope(log_x, log_t, log_t), limiting_value(kappa, log_t)
+        log_kappa = np.log(2 * abs(system.mu_bar) * system.delta_0) + log_t + 2 * log_x
+        return limiting_slope(log_x, log_t, log_t), limiting_factor(log_kappa, log_t)
     if law.name is LawName.LOGARITHM_OF_TIME:
         late = log_t > 1
         log_z, scale = log_x[late] + np.log(abs(system.s)), theorems.slow_divergence.expansion(system, log_t[late])
         clock = np.log(log_t[late] + 3 * np.log(log_t[late]))
-        return limiting_slope(log_z, clock, log_t[late]), limiting_value(np.exp(log_z) / scale, log_t[late])
+        log_share = log_z - np.log(np.maximum(scale, np.finfo(float).tiny))
+        return limiting_slope(log_z, clock, log_t[late]), limiting_factor(log_share, log_t[late])
     if run.log_remaining is None:
         return None, None
     depth = -run.log_remaining
     if law.name is LawName.BOUNDED:
         return limiting_slope(log_x, depth, depth), None
     if law.name is LawName.POWER_OF_REMAINING_TIME:
-        normalised = theorems.fast_divergence.normalised(system, log_x, run.log_remaining)
-        return limiting_slope(log_x, -depth, depth), limiting_value(normalised, depth)
+        log_normalised = theorems.fast_divergence.log_normalised(system, log_x, run.log_remaining)
+        return limiting_slope(log_x, -depth, depth), limiting_factor(log_normalised, depth)
     slow = theorems.fast_divergence.slow_variable(system, index, log_x)
     return limiting_slope(slow, run.log_abs[:, law.partner], depth), None
 

@@ -11,6 +11,7 @@ from mamba_dynamics._outcomes import KnownBy, Truth
 from mamba_dynamics.theorems.base import PAPER
 from mamba_dynamics.theorems.catalogue import CATALOGUE
 from mamba_dynamics.theorems.contract import Case, Origin, Relation
+from mamba_dynamics.theorems.pools import scalar_case
 from mamba_dynamics.verification.judge import judge, judge_case
 from mamba_dynamics.verification.meters import METERS
 from mamba_dynamics.verification.run import Run
@@ -131,6 +132,35 @@ def _shifted(one):
     return replace(
         one, value=np.asarray(value, float) + sign * shift * np.maximum(1.0, np.abs(np.asarray(value, float)))
     )
+
+
+#: Systems no pool draws: single tokens, zeros at the ends, rates and biases at the edge, cancelling mu_n.
+UNUSUAL = {
+    "one token, convergent": scalar_case(-1.0, 0.5, 1.0, 0.0, [0.7]),
+    "one token, slow": scalar_case(1.0, -0.5, 1.0, 0.0, [0.7]),
+    "one token, fast": scalar_case(1.0, 0.5, 1.0, 0.0, [0.7]),
+    "one token, constant step": scalar_case(1.0, 0.0, 1.0, 0.0, [0.7]),
+    "constant step, token 3 blows up first": scalar_case(1.0, 0.0, 0.3, 0.0, [0.1, 0.2, 5.0, 0.1]),
+    "equal tokens": scalar_case(-1.0, 0.5, 1.0, 0.0, [1.0] * 5),
+    "tiny a": scalar_case(-1.0, 0.5, 1e-3, 0.0, [1.0, 0.5, 2.0]),
+    "huge a": scalar_case(1.0, 0.5, 50.0, 0.0, [1.0, 0.5, 2.0]),
+    "large negative bias": scalar_case(-1.0, 0.5, 1.0, -10.0, [1.0, 0.5, 2.0]),
+    "large positive bias": scalar_case(1.0, 0.5, 0.1, 10.0, [1.0, 0.5, 2.0]),
+    "tiny tokens": scalar_case(1.0, 1.0, 1.0, 0.0, [1e-6, 2e-6, -1e-6]),
+    "large tokens": scalar_case(-1.0, 1.0, 1.0, 0.0, [30.0, -20.0, 10.0]),
+    "slow after a zero token": scalar_case(1.0, -1.0, 1.0, 0.0, [0.0, 1.0, 2.0]),
+    "fast between zero tokens": scalar_case(1.0, 1.0, 1.0, 0.0, [1.0, 0.0, 2.0, 0.0]),
+    "cancelling states": scalar_case([1.0, -1.0 - 1e-6], 0.5, [0.5, 2.0], 0.0, [1.0, 0.5]),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL.values(), ids=UNUSUAL)
+def test_no_theorem_fails_on_an_unusual_system(case):
+    """Undecided is an answer there; a failure would be a wrong theorem or a wrong measurement."""
+    run = Run(case)
+    found = {theorem.name: judge_case(theorem, run).truth for theorem in CATALOGUE.values()}
+    assert Truth.FAILS not in found.values(), [name for name, truth in found.items() if truth is Truth.FAILS]
+    assert Truth.HOLDS in found.values()
 
 
 def test_cases_are_the_same_whatever_was_drawn_before():

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from mamba_dynamics._outcomes import Truth
-from mamba_dynamics._rates import FLOOR, agrees, limiting_slope, limiting_value, local_slopes, significance
+from mamba_dynamics._rates import (
+    FLOOR,
+    agrees,
+    limiting_factor,
+    limiting_slope,
+    limiting_value,
+    local_slopes,
+    significance,
+)
 
 LOG_T = np.concatenate([[-np.inf], np.linspace(-3, 90, 200)])
 
@@ -65,6 +73,24 @@ def test_limit_of_a_value():
     assert agrees(estimate, 0.527) is Truth.HOLDS
     assert agrees(estimate, 0.533) is Truth.FAILS
     assert estimate.window[1] == 80
+
+
+def test_a_factor_that_grows_by_decades_has_not_settled():
+    """From 1e-20 to 1e-16 it has moved by nothing beside 1; its logarithm has not settled at all."""
+    depth = np.linspace(0.5, 80, 60)
+    log_u = -46 + 0.115 * depth
+    assert agrees(limiting_value(np.exp(log_u), depth), 0.0) is Truth.HOLDS
+    assert agrees(limiting_factor(log_u, depth), 0.0) is Truth.UNDECIDED
+    settled = limiting_factor(np.log(0.527) + np.exp(-depth / 2), depth)
+    assert settled.value == pytest.approx(0.527, rel=1e-9)
+    assert agrees(settled, 0.533) is Truth.FAILS
+
+
+def test_a_variable_that_stands_still_in_the_last_half_tells_no_slope():
+    depth = np.linspace(0.5, 80, 60)
+    still = np.minimum(depth, 45.0)
+    slope = limiting_slope(depth / 3, still, depth)
+    assert slope is None or agrees(slope, 1 / 3) is not Truth.HOLDS
 
 
 def test_a_run_too_short_gives_no_estimate():

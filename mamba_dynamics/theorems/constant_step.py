@@ -18,7 +18,7 @@ from .base import FloatArray, ScalarSystem
 
 @dataclass(frozen=True)
 class ConstantStep:
-    """The closed form for the first two tokens of a system with s = 0, both non-zero."""
+    """The closed form for the first two tokens (or the only one) of a system with s = 0, both non-zero."""
 
     slope: float
     v0: float
@@ -28,7 +28,8 @@ class ConstantStep:
     @classmethod
     def of(cls, system: ScalarSystem) -> "ConstantStep":
         p = float(np.exp(-system.a[0] * system.delta_0))
-        v0, u0 = (float(x) ** -2 for x in system.x0[:2])
+        v0 = float(system.x0[0]) ** -2
+        u0 = float(system.x0[1]) ** -2 if len(system.x0) > 1 else np.inf
         return cls(2 * system.mu_bar * system.delta_0, v0, p, (u0 - v0 / (1 - p)) * v0**-p)
 
     @property
@@ -41,8 +42,11 @@ class ConstantStep:
         return (self.v0 - self.v_end) / self.slope
 
     def log_square(self, token: int, log_t: FloatArray) -> FloatArray:
-        """ln x^2 of token 0 or 1 as a function of ln t, mu < 0."""
-        log_v = np.logaddexp(np.log(self.v0), np.log(-self.slope) + log_t)
+        """ln x^2 of token 0 or 1 as a function of ln t, before any blow-up."""
+        with np.errstate(divide="ignore"):
+            passed = np.log(abs(self.slope)) + log_t - np.log(self.v0)
+            grown = np.log1p(-np.exp(passed)) if self.slope > 0 else np.logaddexp(0.0, passed)
+        log_v = np.log(self.v0) + grown
         if token == 0:
             return -log_v
         return np.log(1 - self.p) - log_v - np.log1p(self.K * (1 - self.p) * np.exp((self.p - 1) * log_v))

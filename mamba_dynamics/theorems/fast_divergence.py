@@ -54,11 +54,11 @@ def power(system: ScalarSystem) -> float:
     return -0.5 if system.s == 0 else -1.0 / 3.0
 
 
-def normalised(system: ScalarSystem, log_abs: FloatArray, log_remaining: FloatArray) -> FloatArray:
-    """3 mu |s| (T* - t) |x|^3, or 2 mu delta (T* - t) x^2 for s = 0: tends to 1 for token l*."""
+def log_normalised(system: ScalarSystem, log_abs: FloatArray, log_remaining: FloatArray) -> FloatArray:
+    """ln of 3 mu |s| (T* - t) |x|^3, or of 2 mu delta (T* - t) x^2 for s = 0: tends to 0 for token l*."""
     if system.s == 0:
-        return np.exp(np.log(2 * system.mu_bar * system.delta_0) + log_remaining + 2 * log_abs)
-    return np.exp(np.log(3 * system.mu_bar * abs(system.s)) + log_remaining + 3 * log_abs)
+        return np.log(2 * system.mu_bar * system.delta_0) + log_remaining + 2 * log_abs
+    return np.log(3 * system.mu_bar * abs(system.s)) + log_remaining + 3 * log_abs
 
 
 def slow_variable(system: ScalarSystem, token: int, log_abs: FloatArray) -> FloatArray:

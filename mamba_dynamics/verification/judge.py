@@ -1,12 +1,14 @@
 """One theorem on one case: hypotheses first, then every prediction against its measurement."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .._outcomes import KnownBy, Truth
+from .._outcomes import KnownBy, Outcome, Truth
 from ..theorems.contract import Expected, Theorem
 from .measured import Judgement, compare
 from .meters import METERS
 from .run import Run
+
+CUT_SHORT = (Outcome.BUDGET_EXHAUSTED, Outcome.SOLVER_FAILED)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,15 @@ def judge_case(theorem: Theorem, run: Run) -> CaseVerdict:
 
 def judge(run: Run, expected: tuple[Expected, ...]) -> list[Judgement]:
     """Every expectation measured on a run."""
-    return [compare(one, METERS[one.quantity](run, one.token)) for one in expected]
+    return [_if_settled(run, compare(one, METERS[one.quantity](run, one.token))) for one in expected]
+
+
+def _if_settled(run: Run, found: Judgement) -> Judgement:
+    """A limit estimated on a run that ended before its decision cannot refute anything."""
+    estimated = found.standard_error is not None
+    if found.truth is Truth.FAILS and estimated and run.trajectory.outcome in CUT_SHORT:
+        return replace(found, truth=Truth.UNDECIDED)
+    return found
 
 
 def all_of(found: list[Truth]) -> Truth:

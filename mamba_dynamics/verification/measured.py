@@ -1,7 +1,7 @@
 """What a meter returns, and how it is compared with what theory expects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Curve:
     values: FloatArray
 
 
-Measured = Estimate | Curve | FloatArray | float | str | None
+Measured = Estimate | tuple[Estimate | None, ...] | Curve | FloatArray | float | str | None
 Meter = Callable[[Run, int | None], Measured]
 
 
@@ -45,6 +45,8 @@ def compare(expected: Expected, measured: Measured) -> Judgement:
         return Judgement(expected, Truth.UNDECIDED)
     if isinstance(measured, Estimate):
         return _compare_estimate(expected, measured)
+    if isinstance(measured, tuple):
+        return _compare_each(expected, measured)
     if isinstance(measured, str):
         if measured == Truth.UNDECIDED.value:
             return Judgement(expected, Truth.UNDECIDED, found=measured)
@@ -59,6 +61,14 @@ def _value_at(expected: Expected, argument: FloatArray):
     if isinstance(expected.value, str):
         raise TypeError(f"{expected.quantity}: expected a word, {expected.value!r}, but the meter gives numbers")
     return expected.value(argument) if callable(expected.value) else expected.value
+
+
+def _compare_each(expected: Expected, found: tuple[Estimate | None, ...]) -> Judgement:
+    """Several limits against as many values: the worst comparison."""
+    wanted = np.broadcast_to(np.asarray(_value_at(expected, np.zeros(0)), float), len(found))
+    each = [compare(replace(expected, value=float(value)), one) for value, one in zip(wanted, found, strict=True)]
+    order = (Truth.HOLDS, Truth.UNDECIDED, Truth.FAILS)
+    return max(each, key=lambda one: (order.index(one.truth), one.deviation or 0.0))
 
 
 def _compare_estimate(expected: Expected, found: Estimate) -> Judgement:

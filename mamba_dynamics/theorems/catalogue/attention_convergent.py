@@ -26,7 +26,7 @@ def limits(system: ScalarSystem) -> FloatArray:
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     rows = limits(ScalarSystem.of(layer, x0))
-    return tuple(Expected(ATTENTION, row, token, Relation.EQUAL, 1e-6) for token, row in enumerate(rows))
+    return tuple(Expected(ATTENTION, row[: token + 1], token) for token, row in enumerate(rows))
 
 
 _kl, _kj, _d, _n = sp.symbols("k_l k_j d n", positive=True)

@@ -1,25 +1,40 @@
 """Convergent tokens are O(t^-1/2), and their hidden attention O(1/t) (the paper; theory 3.2)."""
 
+import numpy as np
 import sympy as sp
 
 from ..._layer import S6Layer
 from .. import hypotheses
-from ..base import FloatArray
+from ..base import FloatArray, ScalarSystem
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import CONVERGENT, scalar_case
-from ..steps import Derivative, Inequality, Limit
+from ..steps import Derivative, Identity, Inequality
 from ..symbols import SOFTPLUS, a, b, mu, s, t, w, x
 
-EXPONENT, ATTENTION = "slope of ln|x| in ln t", "slope of ln|P_lj| in ln t, largest in row l"
+EXPONENT, SIZE, ATTENTION = "slope of ln|x| in ln t", "ln x^2 along ln t", "largest ln|P_lj| in row l along ln t"
 
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
-    tokens = range(len(x0))
-    decay = [Expected(EXPONENT, -0.5, token, Relation.AT_MOST) for token in tokens]
-    return (*decay, *(Expected(ATTENTION, -1.0, token, Relation.AT_MOST) for token in tokens))
+    """O(.) with the constants of the proof, so that it can be checked at every t and not only far out."""
+    system = ScalarSystem.of(layer, x0)
+    ends = np.stack([np.full(len(system.x0), system.delta_0), np.logaddexp(0.0, system.s * system.x0 + system.b)])
+    least, most = ends.min(axis=0), ends.max(axis=0)
+    rate = 2 * abs(system.mu_bar)
+    found: list[Expected] = []
+    for token in range(len(system.x0)):
+        seen = slice(token + 1)
+        attention = abs(system.mu_bar) * float(most[seen].max()) / (rate * float(least[seen].min()))
+        found.append(Expected(SIZE, _over_t(1 / (rate * float(least[token]))), token, Relation.AT_MOST))
+        found.append(Expected(ATTENTION, _over_t(attention), token, Relation.AT_MOST))
+    return tuple(found)
 
 
-_m, _d = sp.symbols("m d", positive=True)
+def _over_t(constant: float):
+    """ln(constant / t) as a function of ln t."""
+    return lambda log_t: np.log(constant) - log_t
+
+
+_m, _d, _D, _y, _z = sp.symbols("m d D y z", positive=True)
 
 STEPS = (
     Derivative(
@@ -46,12 +61,12 @@ STEPS = (
         larger=(x**2 + w**2) / 2,
         rises_from=(a, sp.Integer(0)),
     ),
-    Limit(
-        says="... and Delta_j is bounded, as it tends to softplus(b): P_lj = O(1/t).",
-        expression=SOFTPLUS(s * x + b),
-        variable=x,
-        point=sp.Integer(0),
-        value=SOFTPLUS(b),
+    Identity(
+        says="... and Delta_j at most D = max(Delta(0), Delta(x_j0)), by the same monotony: with x_l^2 and x_j^2 at "
+        "most 1 / (2 |mu| m t), |P_lj| is at most (D / 2 m) / t = O(1/t).",
+        left=mu * _D * (_y + _z) / 2,
+        where={_y: 1 / (2 * mu * _m * t), _z: 1 / (2 * mu * _m * t)},
+        right=_D / (2 * _m * t),
     ),
 )
 

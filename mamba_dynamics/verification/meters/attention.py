@@ -1,10 +1,12 @@
 """Meters of the hidden attention P_lj along a run (theory 3.2 to 3.4), in logarithms because most of it underflows."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from ..._rates import Estimate, limiting_slope, limiting_value
+from ..._rates import Estimate, limiting_factor, limiting_slope
 from ..._trajectory import FloatArray
-from ..measured import Meter
+from ..measured import Curve, Meter
 from ..run import Run
 
 
@@ -14,18 +16,25 @@ def _log_attention(run: Run) -> FloatArray:
     return np.asarray(run.dynamics.log_hidden_attention(found.log_norms, found.sign))  # pyright: ignore
 
 
-def exponent(run: Run, token: int | None) -> Estimate | None:
-    """The largest of the limits of d ln|P_lj| / d ln t over j, for row l."""
-    log_t, rows = run.trajectory.log_t, _log_attention(run)[:, token, : (token or 0) + 1]
-    found = [limiting_slope(rows[:, j], log_t, log_t) for j in range(rows.shape[1]) if np.isfinite(rows[-1, j])]
-    return None if not found or None in found else max(found, key=lambda one: one.value)  # pyright: ignore
+def largest_in_row(run: Run, token: int | None) -> Curve:
+    """The largest ln|P_lj| over j, for row l, as a function of ln t."""
+    return Curve(run.trajectory.log_t, _log_attention(run)[:, token, : (token or 0) + 1].max(axis=1))
 
 
-def times_t(run: Run, token: int | None) -> FloatArray:
-    """t P_lj at the end of the run with its sign, (L,) for row l."""
-    found = run.trajectory
-    sign = np.sign(run.system.mu_bar) * found.sign[-1, token] * found.sign[-1]
-    return sign * np.exp(found.log_t[-1] + _log_attention(run)[-1, token])
+def times_t(run: Run, token: int | None) -> tuple[Estimate | None, ...]:
+    """The limits of t P_lj with their signs, j = 1, ..., l, for row l."""
+    found, here = run.trajectory, token or 0
+    signs = np.sign(run.system.mu_bar) * found.sign[-1, here] * found.sign[-1]
+    rows = _log_attention(run)[:, here]
+    limits = [_limit(found.log_t + rows[:, j], found.log_t) for j in range(here + 1)]
+    return tuple(one and replace(one, value=float(signs[j]) * one.value) for j, one in enumerate(limits))
+
+
+def _limit(log_size: FloatArray, log_t: FloatArray) -> Estimate | None:
+    """The limit of a size given by its logarithm; exactly 0 where it is 0 all along."""
+    if np.all(log_size[1:] == -np.inf):
+        return Estimate(0.0, 0.0, (float(log_t[0]), float(log_t[-1])))
+    return limiting_factor(log_size, log_t)
 
 
 def sink_constant(run: Run, token: int | None) -> Estimate | None:
@@ -33,7 +42,7 @@ def sink_constant(run: Run, token: int | None) -> Estimate | None:
     found = run.trajectory
     late = found.log_t > 1
     log_t = found.log_t[late]
-    return limiting_value(np.exp(_log_attention(run)[late, token, 0] + log_t + np.log(log_t)), log_t)
+    return limiting_factor(_log_attention(run)[late, token, 0] + log_t + np.log(log_t), log_t)
 
 
 def diagonal_exponent(run: Run, token: int | None) -> Estimate | None:
@@ -45,7 +54,8 @@ def diagonal_exponent(run: Run, token: int | None) -> Estimate | None:
 def _share(run: Run, column: int) -> FloatArray:
     """|P_lj| / sum_i |P_li| of column j at the end of the run, (L,)."""
     last = _log_attention(run)[-1]
-    return np.exp(last[:, column] - np.logaddexp.reduce(last, axis=1))
+    with np.errstate(invalid="ignore"):  # a zero token has no attention to share out
+        return np.exp(last[:, column] - np.logaddexp.reduce(last, axis=1))
 
 
 def share_of_first(run: Run, token: int | None) -> float:
@@ -64,12 +74,12 @@ def blow_up_constant(run: Run, token: int | None) -> Estimate | None:
     found = run.trajectory
     if found.log_remaining is None:
         return None
-    values = np.exp(np.log(3) + found.log_remaining + _log_attention(run)[:, token, token])
-    return limiting_value(values, -found.log_remaining)
+    values = np.log(3) + found.log_remaining + _log_attention(run)[:, token, token]
+    return limiting_factor(values, -found.log_remaining)
 
 
 METERS: dict[str, Meter] = {
-    "slope of ln|P_lj| in ln t, largest in row l": exponent,
+    "largest ln|P_lj| in row l along ln t": largest_in_row,
     "t P_lj": times_t,
     "|P_l1| t ln t": sink_constant,
     "slope of ln|P_ll| in ln t": diagonal_exponent,

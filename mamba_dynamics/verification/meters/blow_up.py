@@ -4,10 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..._rates import Estimate, limiting_slope, limiting_value
+from ..._rates import Estimate, limiting_factor, limiting_slope
 from ..._trajectory import FloatArray
 from ..measured import Curve, Meter
 from ..run import Run
+
+#: The solver's error of ln|x|.
+SOLVED = 1e-12
 
 
 def scenario(run: Run, token: int | None) -> str:
@@ -45,8 +48,7 @@ def constant(run: Run, token: int | None) -> Estimate | None:
         return None
     order, factor = (3, abs(system.s)) if system.s else (2, system.delta_0)
     log_scale = np.log(order * system.mu_bar * factor)
-    values = np.exp(log_scale + found.log_remaining + order * found.log_norms[:, token])
-    return limiting_value(values, -found.log_remaining)
+    return limiting_factor(log_scale + found.log_remaining + order * found.log_norms[:, token], -found.log_remaining)
 
 
 def slow_slope(run: Run, token: int | None) -> Estimate | None:
@@ -64,21 +66,29 @@ def _slope_of_F(run: Run, token: int, other: int) -> Estimate | None:
     found = run.trajectory
     if found.log_remaining is None:
         return None
-    F = slow_variable(run, token, found.log_norms[:, token])
-    return limiting_slope(F, found.log_norms[:, other], -found.log_remaining)
+    log_x, log_other = found.log_norms[:, token], found.log_norms[:, other]
+    slope = limiting_slope(slow_variable(run, token, log_x), log_other, -found.log_remaining)
+    if slope is None:
+        return None
+    # F = int e^{a Delta} dln|x| is as wrong as ln|x| is, times e^{a Delta}: everything, where x all but stands still.
+    half = log_other[int(np.argmin(np.abs(found.log_remaining - 0.5 * found.log_remaining[-1])))]
+    with np.errstate(over="ignore", divide="ignore"):
+        noise = _stretch(run, token, log_x[-1]) * SOLVED / abs(log_other[-1] - half)
+    return Estimate(slope.value, max(slope.standard_error, float(noise)), slope.window)
 
 
 def slow_variable(run: Run, token: int, log_abs: FloatArray) -> FloatArray:
     """F_l(|x|) - F_l(|x_first|), F_l(u) = int e^{a Delta(u)} du / u, by the trapezoidal rule extrapolated (Romberg)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        pieces = [_romberg(lambda y: _stretch(run, token, y), low, high) for low, high in pairwise(log_abs)]
+        return np.concatenate([[0.0], np.cumsum(pieces)])
+
+
+def _stretch(run: Run, token: int, log_abs: FloatArray) -> FloatArray:
+    """dF_l / d ln|x_l| = e^{a Delta(x_l)}."""
     system = run.system
     slope = np.sign(system.x0[token]) * system.s
-
-    def integrand(y: FloatArray) -> FloatArray:
-        return np.exp(system.a[0] * np.logaddexp(0.0, slope * np.exp(y) + system.b))
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        pieces = [_romberg(integrand, low, high) for low, high in pairwise(log_abs)]
-        return np.concatenate([[0.0], np.cumsum(pieces)])
+    return np.exp(system.a[0] * np.logaddexp(0.0, slope * np.exp(log_abs) + system.b))
 
 
 def _romberg(function, low: float, high: float, levels: int = 7) -> float:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._rates import Estimate, limiting_slope, limiting_value
+from ..._rates import Estimate, limiting_factor, limiting_slope
 from ..measured import Curve, Meter
 from ..run import Run
 
@@ -17,8 +17,7 @@ def kappa(run: Run, token: int | None) -> Estimate | None:
     """The limit of 2 |mu| delta_0 t x_l^2."""
     found, system = run.trajectory, run.system
     scale = np.log(2 * abs(system.mu_bar) * system.delta_0)
-    with np.errstate(over="ignore"):
-        return limiting_value(np.exp(scale + found.log_t + 2 * found.log_norms[:, token]), found.log_t)
+    return limiting_factor(scale + found.log_t + 2 * found.log_norms[:, token], found.log_t)
 
 
 def log_square(run: Run, token: int | None) -> Curve:

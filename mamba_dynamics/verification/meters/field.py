@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._layer import S6Layer
+from ..._outcomes import Outcome
 from ..._rates import Estimate
 from ..._trajectory import FloatArray
 from ...dynamics import AbstractTokenDynamics, token_dynamics
@@ -17,8 +18,8 @@ from ..run import Run
 POINTS = 4
 #: Depths of the discrete stacks.
 DEPTHS = (128, 256, 512, 1024)
-#: Share of the tokens' own time scale that short integrations last.
-SHORT = 0.25
+#: Share of the tokens' own time scale that short integrations last, and the most e-folds they may grow in it.
+SHORT, GROWN = 0.25, 1.0
 
 
 @eqx.filter_jit
@@ -69,7 +70,8 @@ def signed_speed(run: Run, token: int | None) -> FloatArray:
 
 def backward_motion(run: Run, token: int | None) -> float:
     """The largest step of ln|x_l| against the sign of mu along the run."""
-    rises = np.sign(run.system.mu_bar) * np.diff(run.trajectory.log_norms, axis=0)
+    moving = run.trajectory.log_norms[:, run.system.active]
+    rises = np.sign(run.system.mu_bar) * np.diff(moving, axis=0)
     return float(np.max(-rises, initial=0.0))
 
 
@@ -80,22 +82,28 @@ def _relative(one: FloatArray, other: FloatArray) -> float:
 def _scalar(run: Run, *, mu=1.0, s=1.0) -> AbstractTokenDynamics:
     """The run's system with mu and s multiplied by factors."""
     system = run.system
-    return token_dynamics(
-        S6Layer.scalar(mu=mu * system.mu, S_Delta=s * system.s, a=system.a, dt_bias=system.b)
-    )  # fmt: skip
+    return token_dynamics(S6Layer.scalar(mu=mu * system.mu, S_Delta=s * system.s, a=system.a, dt_bias=system.b))
+
+
+def _defect(run: Run, x: FloatArray, one: FloatArray, other: FloatArray) -> float:
+    """The largest difference of two fields, relative to the terms that each sums up (which mu_n may let cancel)."""
+    system = run.system
+    terms = token_dynamics(S6Layer.scalar(mu=np.abs(system.mu), S_Delta=system.s, a=system.a, dt_bias=system.b))
+    share = np.abs(field(run.dynamics, x)) / np.maximum(np.abs(field(terms, x)), 1e-300)
+    return float(np.max(np.abs(one - other) / np.maximum(np.abs(other), 1e-300) * share))
 
 
 def scaling_defect(run: Run, token: int | None) -> float:
     """The largest relative difference of f(c x; s / c, mu / c^2) and c f(x; s, mu)."""
     c = float(np.exp(np.random.default_rng([run.index, 8]).normal()))
     scaled = _scalar(run, mu=c**-2, s=1 / c)
-    return max(_relative(field(scaled, c * x), c * field(run.dynamics, x)) for x in points(run))
+    return max(_defect(run, x, field(scaled, c * x), c * field(run.dynamics, x)) for x in points(run))
 
 
 def flip_defect(run: Run, token: int | None) -> float:
     """The largest relative difference of f(-x; -s) and -f(x; s)."""
     flipped = _scalar(run, s=-1.0)
-    return max(_relative(field(flipped, -x), -field(run.dynamics, x)) for x in points(run))
+    return max(_defect(run, x, field(flipped, -x), -field(run.dynamics, x)) for x in points(run))
 
 
 def slope_sign_defect(run: Run, token: int | None) -> float:
@@ -108,7 +116,7 @@ def time_scale_defect(run: Run, token: int | None) -> float:
     """The largest relative difference of f / |mu| and the field of the system with mu / |mu|."""
     size = abs(run.system.mu_bar)
     unit = _scalar(run, mu=1 / size)
-    return max(_relative(field(unit, x), field(run.dynamics, x) / size) for x in points(run))
+    return max(_defect(run, x, field(unit, x), field(run.dynamics, x) / size) for x in points(run))
 
 
 def largest_speed(run: Run, token: int | None) -> float:
@@ -116,10 +124,18 @@ def largest_speed(run: Run, token: int | None) -> float:
     return max(float(np.abs(field(run.dynamics, x)).max()) for x in points(run))
 
 
-def _short_time(run: Run) -> float:
-    """A time in which the tokens move by a fair part of themselves, but do not blow up."""
-    speed = np.abs(field(run.dynamics, run.x0)) / np.maximum(np.abs(run.x0), 1e-300)
-    return SHORT / float(speed.max())
+def _short_run(run: Run) -> tuple[float, FloatArray] | None:
+    """(a time in which the tokens move by a fair part of themselves, but do not run away; the tokens then)."""
+    speed = float((np.abs(field(run.dynamics, run.x0)) / np.maximum(np.abs(run.x0), 1e-300)).max())
+    if speed == 0:
+        return None
+    for end in SHORT / speed * 4.0 ** -np.arange(10):
+        found = run.until(float(np.log1p(end)))
+        with np.errstate(invalid="ignore"):
+            grown = np.nan_to_num(found.log_norms[-1] - found.log_norms[0], nan=0.0)
+        if found.outcome is Outcome.REACHED_UNTIL and np.abs(grown).max() < GROWN:
+            return float(end), found.x[-1]
+    return None
 
 
 @eqx.filter_jit
@@ -138,11 +154,14 @@ def _plain(dynamics, x0, end):
 
 def plain_gap(run: Run, token: int | None) -> float | None:
     """The relative distance between the run in logarithms and one in plain x and t, after a short time."""
-    end = _short_time(run)
+    short = _short_run(run)
+    if short is None:
+        return None
+    end, logarithmic = short
     with jax.enable_x64(True):
         ys = _plain(run.dynamics, jnp.asarray(run.x0), jnp.asarray(end))
     assert ys is not None
-    return _relative(run.until(float(np.log1p(end))).x[-1], np.asarray(ys)[-1])
+    return _relative(logarithmic, np.asarray(ys)[-1])
 
 
 @eqx.filter_jit
@@ -150,10 +169,12 @@ def _stack(dynamics, x0, step, depth):
     return jax.lax.fori_loop(0, depth, lambda _, x: x + step * dynamics(0.0, x, None), x0)
 
 
-def depth_order(run: Run, token: int | None) -> Estimate:
+def depth_order(run: Run, token: int | None) -> Estimate | None:
     """The limit of -d ln(gap) / d ln K: the order at which a stack of K layers approaches the flow."""
-    end = _short_time(run)
-    flow = run.until(float(np.log1p(end))).x[-1]
+    short = _short_run(run)
+    if short is None:
+        return None
+    end, flow = short
     with jax.enable_x64(True):
         x0 = jnp.asarray(run.x0)
         stacks = [np.asarray(_stack(run.dynamics, x0, jnp.asarray(end / k), jnp.asarray(k))) for k in DEPTHS]

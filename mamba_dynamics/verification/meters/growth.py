@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._rates import Estimate, limiting_slope, limiting_value
+from ..._rates import Estimate, limiting_factor, limiting_slope, limiting_value
 from ..._trajectory import FloatArray
 from ..measured import Meter
 from ..run import Run
@@ -49,7 +49,8 @@ def excess_over_log_time(run: Run, token: int | None) -> Estimate | None:
 def share_of_expansion(run: Run, token: int | None) -> Estimate | None:
     """The limit of |s x_l| over the expansion of token 1."""
     log_t, log_x = _late(run)
-    return limiting_value(abs(run.system.s) * np.exp(log_x[:, token]) / _expansion(run, log_t), log_t)
+    log_size = np.log(abs(run.system.s)) + log_x[:, token]
+    return limiting_factor(log_size - np.log(np.maximum(_expansion(run, log_t), np.finfo(float).tiny)), log_t)
 
 
 def ratio(run: Run, token: int | None) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._linalg import quadratic_form, spectrum_of_M, spectrum_of_symmetric_part
 from ..._outcomes import Scenario
-from ..._rates import Estimate, limiting_slope, limiting_value
+from ..._rates import Estimate, limiting_factor, limiting_slope
 from ..._trajectory import FloatArray
 from ..measured import Meter
 from ..run import Run
@@ -82,17 +82,16 @@ def coordinate_constant(run: Run, token: int | None) -> Estimate | None:
     """The limit of 2 |M_dd| delta_d t x_1d^2, delta_d = softplus(b_d)."""
     found, layer, d = run.trajectory, run.layer, token or 0
     scale = np.log(2 * abs(layer.input_output_matrix()[d, d]) * np.logaddexp(0.0, layer.dt_bias[0, d]))
-    with np.errstate(over="ignore"):
-        return limiting_value(np.exp(scale + found.log_t + 2 * found.log_abs[:, 0, d]), found.log_t)
+    return limiting_factor(scale + found.log_t + 2 * found.log_abs[:, 0, d], found.log_t)
 
 
 def norm_constant(run: Run, token: int | None) -> Estimate | None:
     """The limit of 2 |q(x_1 / |x_1|)| softplus(b) t |x_1|^2, all biases equal."""
     found, layer = run.trajectory, run.layer
     q = np.abs(_q(run, _direction(run)))
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(divide="ignore"):
         scale = np.log(2 * q * np.logaddexp(0.0, layer.dt_bias[0, 0]))
-        return limiting_value(np.exp(scale + found.log_t + 2 * found.log_norms[:, 0]), found.log_t)
+    return limiting_factor(scale + found.log_t + 2 * found.log_norms[:, 0], found.log_t)
 
 
 def _direction(run: Run) -> FloatArray:
@@ -109,8 +108,8 @@ def profile_constant(run: Run, token: int | None) -> Estimate | None:
     v = _direction(run)
     q, c = _q(run, v), np.max(v @ run.layer.S_Delta().T, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.exp(np.log(3 * q * c) + found.log_remaining + 3 * found.log_norms[:, 0])
-    return limiting_value(values, -found.log_remaining)
+        values = np.log(3 * q * c) + found.log_remaining + 3 * found.log_norms[:, 0]
+    return limiting_factor(values, -found.log_remaining)
 
 
 def _late_log_size(run: Run, token: int | None) -> FloatArray:
