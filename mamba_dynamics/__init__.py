@@ -58,6 +58,14 @@ if TYPE_CHECKING:
     from .checkpoints import open_checkpoint as open_checkpoint
     from .dynamics import AbstractTokenDynamics as AbstractTokenDynamics
     from .dynamics import token_dynamics as token_dynamics
+    from .models import ABLATIONS as ABLATIONS
+    from .models import Block as Block
+    from .models import MambaLM as MambaLM
+    from .models import Stages as Stages
+    from .models import Visit as Visit
+    from .models import load_model as load_model
+    from .models import radial_rates as radial_rates
+    from .models import walk as walk
     from .sample import sample_path as sample_path
     from .theorems import GrowthLaw as GrowthLaw
     from .theorems import LawName as LawName
@@ -95,6 +103,7 @@ _NAMES_OF = {
     "certificates": "Enclosure blow_up_bound enclose own_blow_up_time proved_scenario strictly_copositive",
     "checkpoints": "Checkpoint open_checkpoint",
     "dynamics": "AbstractTokenDynamics token_dynamics",
+    "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
     "sample": "sample_path",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
     "theorems.asymptotics": "Asymptotics Growth TokenAsymptotics asymptotics",

@@ -17,6 +17,7 @@ LEVELS = [
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
+    {"models"},
     {"_trajectory", "_rates"},
     {"_fates", "_integrate"},
     {"_solve"},
@@ -28,7 +29,7 @@ LEVELS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
-NUMERICS = {"_selective_scan", "dynamics", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
+NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
 WITHOUT_JAX |= {"_classification_document"}
@@ -97,7 +98,9 @@ def test_weights_need_no_jax(path):
         assert not found & (HEAVY - {"sympy"} if proofs else HEAVY)
 
 
-@pytest.mark.parametrize("package", ["certificates", "checkpoints", "dynamics", "theorems", "verification", "cli"])
+@pytest.mark.parametrize(
+    "package", ["certificates", "checkpoints", "dynamics", "models", "theorems", "verification", "cli"]
+)
 def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
     prefix = f"mamba_dynamics.{package}."
