@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._block_facts import BlockFacts as BlockFacts
+    from ._consensus import Consensus as Consensus
     from ._errors import CheckpointError as CheckpointError
     from ._errors import CorruptFile as CorruptFile
     from ._errors import HypothesisError as HypothesisError
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from ._report import classify_checkpoint as classify_checkpoint
     from ._solve import Horizon as Horizon
     from ._solve import solve as solve
+    from ._tokens_verdict import TokenStatistics as TokenStatistics
+    from ._tokens_verdict import TokensVerdict as TokensVerdict
+    from ._tokens_verdict import tokens_verdict as tokens_verdict
     from ._trajectory import BlowUp as BlowUp
     from ._trajectory import TokenTrajectory as TokenTrajectory
     from ._verdict import TokenVerdict as TokenVerdict
@@ -66,6 +71,8 @@ if TYPE_CHECKING:
     from .models import load_model as load_model
     from .models import radial_rates as radial_rates
     from .models import walk as walk
+    from .models.consensus import ConsensusCurve as ConsensusCurve
+    from .models.consensus import consensus as consensus
     from .sample import sample_path as sample_path
     from .theorems import GrowthLaw as GrowthLaw
     from .theorems import LawName as LawName
@@ -88,6 +95,8 @@ if TYPE_CHECKING:
     from .verification.verify import verify as verify
 
 _NAMES_OF = {
+    "_block_facts": "BlockFacts",
+    "_consensus": "Consensus",
     "_errors": (
         "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor "
         "SolveError UnsafeFile UnsupportedArchitecture"
@@ -97,6 +106,7 @@ _NAMES_OF = {
     "_rates": "Estimate limiting_slope limiting_value significance",
     "_report": "Report classify_checkpoint",
     "_solve": "Horizon solve",
+    "_tokens_verdict": "TokenStatistics TokensVerdict tokens_verdict",
     "_trajectory": "BlowUp TokenTrajectory",
     "_verdict": "TokenVerdict Verdict classify",
     "_weights_verdict": "WeightsVerdict weights_verdict",
@@ -104,6 +114,7 @@ _NAMES_OF = {
     "checkpoints": "Checkpoint open_checkpoint",
     "dynamics": "AbstractTokenDynamics token_dynamics",
     "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
+    "models.consensus": "ConsensusCurve consensus",
     "sample": "sample_path",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
     "theorems.asymptotics": "Asymptotics Growth TokenAsymptotics asymptotics",

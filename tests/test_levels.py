@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
     {"_errors", "_outcomes", "sample"},
-    {"_layer", "_linalg", "_documents"},
+    {"_layer", "_linalg", "_documents", "_consensus"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
@@ -22,6 +22,7 @@ LEVELS = [
     {"_fates", "_integrate"},
     {"_solve"},
     {"_verdict"},
+    {"_tokens_verdict", "_block_facts"},
     {"_report", "_simulation_document", "verification"},
     {"_classification_document"},
     {"cli"},
@@ -32,7 +33,7 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
-WITHOUT_JAX |= {"_classification_document"}
+WITHOUT_JAX |= {"_classification_document", "_consensus", "_tokens_verdict", "_block_facts"}
 #: Where proofs are written down; predictions, which `classify` needs, do without.
 WITH_SYMPY = {"theorems/catalogue", "theorems/steps.py", "theorems/symbols.py", "theorems/asymptotics.py"}
 HEAVY = {"jax", "jaxtyping", "equinox", "diffrax", "torch", "sympy", "matplotlib"}

@@ -16,6 +16,7 @@ _NAMES = (
     "asymptotics Asymptotics TokenAsymptotics Growth CATALOGUE Theorem Case Hypothesis Expected Told "
     "verify Verification TheoremReport Estimate limiting_slope limiting_value significance "
     "load_model MambaLM walk Visit Stages Block radial_rates ABLATIONS "
+    "Consensus ConsensusCurve consensus TokenStatistics TokensVerdict tokens_verdict BlockFacts "
     "own_blow_up_time blow_up_bound enclose Enclosure proved_scenario strictly_copositive "
 )
 PUBLIC = set(_NAMES.split())
