@@ -73,6 +73,9 @@ if TYPE_CHECKING:
     from .models import walk as walk
     from .models.consensus import ConsensusCurve as ConsensusCurve
     from .models.consensus import consensus as consensus
+    from .plotting import plot_consensus as plot_consensus
+    from .plotting import plot_hidden_attention as plot_hidden_attention
+    from .plotting import plot_radial_rates as plot_radial_rates
     from .sample import sample_path as sample_path
     from .theorems import GrowthLaw as GrowthLaw
     from .theorems import LawName as LawName
@@ -115,6 +118,7 @@ _NAMES_OF = {
     "dynamics": "AbstractTokenDynamics token_dynamics",
     "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
     "models.consensus": "ConsensusCurve consensus",
+    "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
     "sample": "sample_path",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
     "theorems.asymptotics": "Asymptotics Growth TokenAsymptotics asymptotics",

@@ -24,7 +24,7 @@ LEVELS = [
     {"_verdict"},
     {"_tokens_verdict", "_block_facts"},
     {"_report", "_simulation_document", "verification"},
-    {"_classification_document"},
+    {"_classification_document", "plotting"},
     {"cli"},
     {"__init__", "__main__"},
 ]
