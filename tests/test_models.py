@@ -1,6 +1,8 @@
 """The language models against golden arrays of another library, real activations, and the definition itself."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -199,6 +201,22 @@ def test_no_array_of_length_times_channels_times_states(x64):
         return compiled.memory_analysis().temp_size_in_bytes
 
     assert memory(32) < length * channels * 32 * 8 / 4
+
+
+def test_a_walk_of_a_published_shape_fits_a_laptop(tmp_path):
+    """24 layers of the 130M shape in float32 (517 MB) over 512 tokens, in a process of its own: under 1.2 GB."""
+    script = Path(__file__).resolve().parents[1] / "scripts" / "make_shaped_checkpoint.py"
+    subprocess.run([sys.executable, script, tmp_path, "--dense"], check=True, timeout=300)
+    code = f"""
+import resource
+from mamba_dynamics import walk
+last = [visit.after for visit in walk({str(tmp_path)!r}, range(512))][-1]
+assert last.shape == (512, 768) and abs(last).max() < 1e6
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 1.2e6, "kilobytes"
 
 
 @EVERY
