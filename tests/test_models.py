@@ -302,6 +302,9 @@ def test_a_cycled_walk_begins_again():
     assert [visit.index for visit in visits] == [0, 1, 2, 3, 0, 1]
     assert [visit.position for visit in visits] == list(range(6))
     np.testing.assert_array_equal(visits[4].residual, visits[3].after)
+    first, third, again = (visits[i].block.mixer.selection.S_B for i in (0, 3, 4))
+    np.testing.assert_array_equal(again, first)
+    assert not np.array_equal(again, third)
 
 
 # Bad input.
