@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ._errors import SolveError as SolveError
     from ._errors import UnsafeFile as UnsafeFile
     from ._errors import UnsupportedArchitecture as UnsupportedArchitecture
+    from ._fidelity import Fidelity as Fidelity
+    from ._fidelity import fidelity as fidelity
     from ._layer import Multipliers as Multipliers
     from ._layer import Norms as Norms
     from ._layer import RMSNorm as RMSNorm
@@ -104,6 +106,7 @@ _NAMES_OF = {
         "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor "
         "SolveError UnsafeFile UnsupportedArchitecture"
     ),
+    "_fidelity": "Fidelity fidelity",
     "_layer": "Multipliers Norms RMSNorm S6Layer",
     "_outcomes": "KnownBy Outcome Scenario TokenFate Truth",
     "_rates": "Estimate limiting_slope limiting_value significance",

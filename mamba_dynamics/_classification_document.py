@@ -11,6 +11,7 @@ from ._outcomes import Scenario, TokenFate, Truth
 from ._report import LayerReport, Report, Text
 from ._tokens_verdict import TokensVerdict
 from ._weights_verdict import GroupVerdict, WeightsVerdict
+from .checkpoints import Checkpoint
 
 if TYPE_CHECKING:
     from ._verdict import Verdict
@@ -21,18 +22,23 @@ def classification_document(report: Report) -> dict[str, Any]:
     checkpoint = report.checkpoint
     return {
         "schema_version": SCHEMA_VERSION,
-        "checkpoint": {
-            "path": str(checkpoint.path),
-            "architecture": checkpoint.architecture,
-            "format": checkpoint.format,
-            "layers": len(checkpoint),
-            "bytes_read": report.bytes_read,
-            "bytes_total": checkpoint.bytes_total,
-            "warnings": list(checkpoint.warnings),
-        },
+        "checkpoint": checkpoint_document(checkpoint) | {"bytes_read": report.bytes_read},
         "layers": [_layer(layer) for layer in report.layers],
         "text": None if report.text is None else _text(report.text),
         "summary": {"scenario_counts": scenario_counts(report)},
+    }
+
+
+def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What every document says of the checkpoint it is about."""
+    return {
+        "path": str(checkpoint.path),
+        "architecture": checkpoint.architecture,
+        "format": checkpoint.format,
+        "layers": len(checkpoint),
+        "bytes_read": checkpoint.bytes_read,
+        "bytes_total": checkpoint.bytes_total,
+        "warnings": list(checkpoint.warnings),
     }
 
 

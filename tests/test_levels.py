@@ -21,16 +21,19 @@ LEVELS = [
     {"_trajectory", "_rates"},
     {"_fates", "_integrate"},
     {"_solve"},
-    {"_verdict"},
+    {"_verdict", "_stack_limit", "_smooth_flow"},
     {"_tokens_verdict", "_block_facts"},
+    {"_ablations"},
     {"_report", "_simulation_document", "verification"},
-    {"_classification_document", "plotting"},
+    {"_classification_document", "_fidelity", "plotting"},
+    {"_fidelity_document"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
+NUMERICS |= {"_stack_limit", "_smooth_flow"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
 WITHOUT_JAX |= {"_classification_document", "_consensus", "_tokens_verdict", "_block_facts"}

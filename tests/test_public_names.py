@@ -15,7 +15,7 @@ _NAMES = (
     "GrowthLaw LawName Prediction classify Verdict TokenVerdict classify_checkpoint Report "
     "asymptotics Asymptotics TokenAsymptotics Growth CATALOGUE Theorem Case Hypothesis Expected Told "
     "verify Verification TheoremReport Estimate limiting_slope limiting_value significance "
-    "load_model MambaLM walk Visit Stages Block radial_rates ABLATIONS "
+    "fidelity Fidelity load_model MambaLM walk Visit Stages Block radial_rates ABLATIONS "
     "Consensus ConsensusCurve consensus TokenStatistics TokensVerdict tokens_verdict BlockFacts "
     "plot_hidden_attention plot_consensus plot_radial_rates "
     "own_blow_up_time blow_up_bound enclose Enclosure proved_scenario strictly_copositive "
