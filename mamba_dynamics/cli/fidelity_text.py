@@ -51,8 +51,9 @@ def _print_limits(console: Console, found: "Fidelity") -> None:
     if short:
         fraction = short[0].time / short[0].lasted
         console.print(
-            f"Layer {_listed([one.index for one in short])}: the ODE ends before t = 1, one layer's own step. There "
-            f"K=1 would compare with nothing; stacks are compared at T = {fraction:g} of the time it lasted."
+            f"Layer {_listed([one.index for one in short])}: the ODE blows up, or could be followed no further, "
+            "before t = 1, one layer's own step: K=1 at t = 1 would compare with nothing. Stacks are compared at "
+            f"T = {fraction:g} of the time it lasted."
         )
 
 
