@@ -88,13 +88,16 @@ def observe_start(dynamics: AbstractLogDynamics) -> tuple[Point, Observed]:
 
 
 def integrate_chunk(
-    dynamics: AbstractLogDynamics, start: Point, method: Method, log_rate_range: tuple[float, float]
+    dynamics: AbstractLogDynamics,
+    start: Point,
+    method: Method,
+    log_rate_range: tuple[float, float],
+    max_step: float = MAX_STEP,
 ) -> Chunk:
-    """Try up to CHUNK steps from `start`, stopping early once ln rho leaves its range."""
-    s0, dt0, rtol, atol, span = (
-        jnp.asarray(value, dtype=float) for value in (start.s, start.dt, method.rtol, method.atol, log_rate_range)
-    )
-    solution = _integrate(dynamics, start.state, s0, dt0, rtol, atol, span, method.solver)
+    """Try up to CHUNK steps of at most `max_step` from `start`, stopping early once ln rho leaves its range."""
+    numbers = (start.s, min(start.dt, max_step), method.rtol, method.atol, log_rate_range, max_step)
+    numbers = [jnp.asarray(value, dtype=float) for value in numbers]
+    solution = _integrate(dynamics, start.state, *numbers, method.solver)
     accepted, tried = int(solution.stats["num_accepted_steps"]), int(solution.stats["num_steps"])
     failed = not any(bool(solution.result == one) for one in _GOES_ON)
     path, evaluations = solution.interpolation, tried * method.stages
@@ -116,7 +119,7 @@ def observe(dynamics: AbstractLogDynamics, path: diffrax.AbstractPath, s: FloatA
 
 
 @eqx.filter_jit
-def _integrate(dynamics, state, s0, dt0, rtol, atol, log_rate_range, solver):
+def _integrate(dynamics, state, s0, dt0, rtol, atol, log_rate_range, max_step, solver):
     low, high = log_rate_range
 
     def leaves_range(s, state, args, **_):
@@ -130,7 +133,7 @@ def _integrate(dynamics, state, s0, dt0, rtol, atol, log_rate_range, solver):
         jnp.asarray(1e300),
         dt0,
         state,
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, dtmax=MAX_STEP, dtmin=MIN_STEP),
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, dtmax=max_step, dtmin=MIN_STEP),
         saveat=diffrax.SaveAt(steps=True, dense=True),
         adjoint=diffrax.ForwardMode(),
         event=diffrax.Event(leaves_range),

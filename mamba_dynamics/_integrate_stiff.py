@@ -34,7 +34,7 @@ class Record(NamedTuple):
     """Accepted steps, padded to S: amplitudes y and lifted tokens (v, q) at the start, ln of the time, the step."""
 
     y: Float[Array, "S L"]
-    start: Float[Array, "S L D+1"]
+    start: Float[Array, "S L Q"]
     log_dt: Float[Array, " S"]
     step: Step
 

@@ -18,8 +18,9 @@ LEVELS = [
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
     {"models"},
-    {"_trajectory", "_rates"},
+    {"_trajectory", "_rates", "_rosenbrock"},
     {"_fates", "_integrate"},
+    {"_integrate_stiff"},
     {"_solve"},
     {"_verdict", "_stack_limit", "_smooth_flow"},
     {"_tokens_verdict", "_block_facts"},
@@ -33,7 +34,7 @@ LEVELS = [
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
-NUMERICS |= {"_stack_limit", "_smooth_flow"}
+NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
 WITHOUT_JAX |= {"_classification_document", "_consensus", "_tokens_verdict", "_block_facts"}

@@ -34,7 +34,7 @@ from .weights import Projection, SelectiveWeights
 
 Tokens = Float[Array, "L D"]
 #: Tokens v and, as the last column, q.
-Lifted = Float[Array, "L D+1"]
+Lifted = Float[Array, "L Q"]
 #: Tokens that a step's duration binds to the surface by less than this e-folds are left where they are.
 LOOSE = 1e-2
 #: Newton steps back to the surface q = B . C: it is a parabola along u, and the start is within the tolerance of it.
@@ -203,7 +203,7 @@ class _Coefficients(NamedTuple):
     """The coefficients of F and its derivatives at v, token by token. A zero token keeps nothing but its step size."""
 
     phi: Float[Array, "L 2"]  # factors of the norms on B and C
-    reads_jacobian: Float[Array, "L 2+R K"]
+    reads_jacobian: Float[Array, "L F K"]
     plain_B: Float[Array, "L N"]  # constant factors of B and C
     plain_C: Float[Array, "L N"]
     b: Float[Array, "L N"]  # B and C without phi
@@ -235,9 +235,9 @@ class _Blocks(NamedTuple):
     kept: Float[Array, "L D N"]
     diagonal: Float[Array, "L D"]
     pivot: Float[Array, "L D"]
-    U: Float[Array, "L D K+1"]
+    U: Float[Array, "L D M"]
     row_scale: Float[Array, " L"]
-    factors: tuple[Float[Array, "L K+1 K+1"], Array]
+    factors: tuple[Float[Array, "L M M"], Array]
 
 
 def _plain(projection: Projection) -> Float[Array, " N"]:
