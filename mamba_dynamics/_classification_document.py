@@ -9,7 +9,7 @@ from ._block_facts import BlockFacts
 from ._documents import SCHEMA_VERSION
 from ._outcomes import Scenario, TokenFate, Truth
 from ._report import LayerReport, Report, Text
-from ._tokens_verdict import TokensVerdict
+from ._tokens_verdict import RunPair, TokensVerdict
 from ._weights_verdict import GroupVerdict, WeightsVerdict
 from .checkpoints import Checkpoint
 
@@ -201,8 +201,8 @@ def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
         "survives_halved_tolerances": _survives(tokens),
         "runs": [],
     }
-    for verdict, fates in zip(tokens.verdicts or (), tokens.fates_by_group, strict=True):
-        run = verdict.trajectory
+    for pair, prefix, fates in zip(tokens.runs or (), tokens.prefixes, tokens.fates_by_group, strict=True):
+        verdict, run = pair.verdict, pair.verdict.trajectory
         document["runs"].append(
             {
                 "outcome": run.outcome,
@@ -216,18 +216,34 @@ def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
                 "fates": fates,
                 "log_norms_final": run.log_norms[-1],
                 "rhs_evaluations": run.rhs_evaluations,
+                "decided_prefix": None if prefix is None else _prefix(prefix),
             }
         )
     return document
 
 
+def _prefix(prefix: RunPair) -> dict[str, Any]:
+    """The first tokens whose run is decided where that of all is not."""
+    run = prefix.verdict.trajectory
+    return {
+        "tokens": prefix.count,
+        "scenario": prefix.scenario,
+        "outcome": run.outcome,
+        "why": run.why,
+        "blow_up_time": run.blow_up.time if run.blow_up else None,
+        "fates": prefix.fates,
+    }
+
+
 def _survives(tokens: TokensVerdict) -> bool | None:
-    """Whether a run with half the tolerance repeats every scenario and fate; None where there was no such run."""
-    if tokens.verdicts is None or tokens.checks is None:
+    """Whether runs with half the tolerance repeat every scenario and fate; None where there was no such run."""
+    pairs = [pair for pair in tokens.runs or () if pair.check is not None]
+    if not pairs:
         return None
-    scenarios = [one.simulated for one in tokens.verdicts]
-    fates = [token.fate for one in tokens.verdicts for token in one.tokens]
-    return list(tokens.simulated) == scenarios and tokens.fates == fates
+    return all(
+        pair.scenario is pair.verdict.simulated and pair.fates == tuple(one.fate for one in pair.verdict.tokens)
+        for pair in pairs
+    )
 
 
 def blow_up_companions(verdict: "Verdict") -> list[dict[str, Any]]:

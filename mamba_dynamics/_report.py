@@ -18,7 +18,7 @@ from ._errors import CheckpointError, LayerShapeError
 from ._layer import S6Layer
 from ._linalg import FloatArray
 from ._outcomes import Scenario, Truth
-from ._tokens_verdict import MOST_INTEGRATED, TOKEN_RTOL, TokensVerdict, tokens_verdict, width_of
+from ._tokens_verdict import MAX_STEPS, MOST_INTEGRATED, TOKEN_RTOL, TokensVerdict, tokens_verdict, width_of
 from ._weights_verdict import WeightsVerdict, weights_verdict
 from .checkpoints import Checkpoint, LayerSlot, open_checkpoint
 
@@ -89,7 +89,7 @@ def classify_checkpoint(
     depth: int | None = None,
     integrate: int | None = None,
     rtol: float = TOKEN_RTOL,
-    max_steps: int = 4096,
+    max_steps: int = MAX_STEPS,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Report:
     """Judge the layers of a checkpoint by their weights and, if there are tokens, by what the tokens do.

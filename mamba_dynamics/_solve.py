@@ -274,14 +274,15 @@ class _Run:
         if not isinstance(self.dynamics, TokenLogDynamics):
             return True
         log_t, log_norms = clock.at(self.s, clock.log_times()), self.seen.log_norms[-1]
+        alive = log_norms > log_norms.max() - _NEGLIGIBLE
         before = int(np.searchsorted(log_t, log_t[-1] - np.log(2.0), side="right")) - 1
         with np.errstate(under="ignore"):
             then, now = (
-                self.seen.sign[k] * np.exp(self.seen.log_abs[k] - log_norms[:, None]) for k in (max(before, 0), -1)
+                self.seen.sign[k][alive] * np.exp(self.seen.log_abs[k][alive] - log_norms[alive, None])
+                for k in (max(before, 0), -1)
             )
-        alive = log_norms > log_norms.max() - _NEGLIGIBLE
         had_time = log_t[-1] + np.asarray(self.dynamics.log_bounds(self.point.state))[alive].min() > _OWN_TIMES
-        return bool(had_time and np.linalg.norm(now - then, axis=1)[alive].max() < self.horizon.standing)
+        return bool(had_time and np.linalg.norm(now - then, axis=1).max() < self.horizon.standing)
 
     def _all_shrunk(self, log_norms: FloatArray) -> bool:
         start = self.seen.log_norms[0]

@@ -5,7 +5,9 @@ itself (its alignment cos(S_C x, S_B x), the sign of q, its step sizes and impor
 limit is integrated from all of them. A verdict must survive **halved tolerances**: what a second run with half the
 tolerance does not repeat is `undecided`.
 
-By causality token l never sees a later one, so the first tokens of a long text can be integrated by themselves.
+By causality token l never sees a later one. So the first tokens of a long text can be integrated by themselves; and
+where the run of all tokens stays undecided, its beginnings (the first token, the first two, four, ...) are run until one
+of them does too: the **longest decided prefix** says what its own tokens do, whatever comes after them.
 """
 
 from dataclasses import dataclass
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
 #: Tolerances of the integration of a real layer's tokens: blow-up times are then good to about 1e-7.
 TOKEN_RTOL = 1e-8
-#: Tokens integrated unless more are asked for.
-MOST_INTEGRATED = 32
+#: Tokens of a text that are integrated unless more are asked for.
+MOST_INTEGRATED = 16
+#: Budget of solver steps of one run.
+MAX_STEPS = 2048
 
 _NOT_CLOSED = (
     "no ODE is integrated: B, C and Delta of this kind are functions of the normed residual u, not of the scan's input "
@@ -67,18 +71,43 @@ class TokenStatistics:
 
 
 @dataclass(frozen=True, eq=False)
+class RunPair:
+    """One run of the first `count` tokens, and the same with half the tolerance (None where it was not asked for)."""
+
+    count: int
+    verdict: "Verdict"
+    check: "Verdict | None"
+
+    @property
+    def scenario(self) -> Scenario:
+        """What both runs show; undecided where they differ."""
+        if self.check is None or _same_run(self.verdict, self.check):
+            return self.verdict.simulated
+        return Scenario.UNDECIDED
+
+    @property
+    def fates(self) -> tuple[TokenFate, ...]:
+        """Every token's fate in both runs; undecided where they differ."""
+        tokens = self.verdict.tokens[: self.count]
+        if self.check is None:
+            return tuple(token.fate for token in tokens)
+        pairs = zip(tokens, self.check.tokens, strict=False)
+        return tuple(one.fate if one.fate is other.fate else TokenFate.UNDECIDED for one, other in pairs)
+
+
+@dataclass(frozen=True, eq=False)
 class TokensVerdict:
     """What given tokens do under one layer.
 
-    `count` tokens were looked at, the first `integrated` of them integrated. `verdicts`: one per group, theory and
-    simulation side by side, None with `why_not` where there is no closed ODE. `checks`: the same with halved
-    tolerances; what they do not repeat is undecided.
+    `count` tokens were looked at, the first `integrated` of them integrated. `runs`: one per group, None with
+    `why_not` where there is no closed ODE. `prefixes`: one per group, the longest decided prefix of a run that is
+    undecided itself, else None.
     """
 
     count: int
     statistics: TokenStatistics
-    verdicts: "tuple[Verdict, ...] | None"
-    checks: "tuple[Verdict, ...] | None" = None
+    runs: tuple[RunPair, ...] | None
+    prefixes: tuple[RunPair | None, ...] = ()
     why_not: str | None = None
 
     @property
@@ -86,35 +115,37 @@ class TokensVerdict:
         return self.statistics.alignment
 
     @property
+    def verdicts(self) -> "tuple[Verdict, ...] | None":
+        """Theory and simulation side by side, one per group."""
+        return None if self.runs is None else tuple(run.verdict for run in self.runs)
+
+    @property
     def integrated(self) -> int:
-        return 0 if not self.verdicts else len(self.verdicts[0].tokens)
+        return self.runs[0].count if self.runs else 0
 
     @cached_property
     def simulated(self) -> tuple[Scenario, ...]:
-        """The scenario of every group's run; undecided where halved tolerances show another one."""
+        """The scenario of every group's run. A prefix that blows up settles it: the whole does so no later."""
         return tuple(
-            one.simulated if other is None or _same_run(one, other) else Scenario.UNDECIDED
-            for one, other in self._pairs
+            Scenario.FAST_DIVERGENCE if _blows_up(prefix) else run.scenario
+            for run, prefix in zip(self.runs or (), self.prefixes, strict=True)
         )
 
     @property
     def scenario(self) -> Scenario:
         """The scenario that every group's run shows; mixed if they differ."""
-        if self.verdicts is None:
+        if self.runs is None:
             return Scenario.UNDECIDED
         found = set(self.simulated)
         return found.pop() if len(found) == 1 else Scenario.MIXED
 
     @cached_property
     def fates_by_group(self) -> tuple[tuple[TokenFate, ...], ...]:
-        """The fate of every integrated token in every group; undecided where halved tolerances show another one."""
-        return tuple(
-            tuple(
-                token.fate if other is None or other.tokens[token.index].fate is token.fate else TokenFate.UNDECIDED
-                for token in one.tokens
-            )
-            for one, other in self._pairs
-        )
+        """The fate of every integrated token in every group, from the run of all or else from the longest prefix.
+
+        Where a prefix blows up, a later token may do so before it: then its own tokens are undecided as well.
+        """
+        return tuple(_fates(run, prefix) for run, prefix in zip(self.runs or (), self.prefixes, strict=True))
 
     @property
     def fates(self) -> list[TokenFate]:
@@ -129,10 +160,16 @@ class TokensVerdict:
             return Truth.FAILS
         return Truth.HOLDS if found and set(found) == {Truth.HOLDS} else Truth.UNDECIDED
 
-    @property
-    def _pairs(self):
-        verdicts = self.verdicts or ()
-        return tuple(zip(verdicts, self.checks or (None,) * len(verdicts), strict=True))
+
+def _blows_up(prefix: RunPair | None) -> bool:
+    return prefix is not None and prefix.scenario is Scenario.FAST_DIVERGENCE
+
+
+def _fates(run: RunPair, prefix: RunPair | None) -> tuple[TokenFate, ...]:
+    if prefix is None:
+        return run.fates
+    known = () if _blows_up(prefix) else prefix.fates
+    return known + (TokenFate.UNDECIDED,) * (run.count - len(known))
 
 
 def _same_run(one: "Verdict", other: "Verdict") -> bool:
@@ -150,7 +187,7 @@ def tokens_verdict(
     x0: FloatArray,
     *,
     rtol: float = TOKEN_RTOL,
-    max_steps: int = 4096,
+    max_steps: int = MAX_STEPS,
     integrate: int | None = None,
     check: bool = True,
 ) -> TokensVerdict:
@@ -170,17 +207,44 @@ def tokens_verdict(
     statistics = TokenStatistics.of(layer, parts)
     if not layer.closed:
         return TokensVerdict(len(x0), statistics, None, why_not=_NOT_CLOSED)
-    from ._verdict import classify
+    runs, prefixes = [], []
+    for group, part in enumerate(parts):
+        integrator = _Integrator(layer.group(group), part[:integrate], rtol, max_steps, check)
+        runs.append(integrator.run(len(integrator.tokens)))
+        prefixes.append(integrator.longest_decided_prefix() if runs[-1].scenario is Scenario.UNDECIDED else None)
+    return TokensVerdict(len(x0), statistics, tuple(runs), tuple(prefixes))
 
-    def run(tolerance: float) -> "tuple[Verdict, ...]":
-        return tuple(
-            classify(layer.group(g), part[:integrate], rtol=tolerance, atol=tolerance, max_steps=max_steps)
-            for g, part in enumerate(parts)
-        )
 
-    verdicts = run(rtol)
-    decided = any(one.simulated is not Scenario.UNDECIDED for one in verdicts)
-    return TokensVerdict(len(x0), statistics, verdicts, run(rtol / 2) if check and decided else None)
+@dataclass(frozen=True, eq=False)
+class _Integrator:
+    layer: S6Layer
+    tokens: FloatArray
+    rtol: float
+    max_steps: int
+    check: bool
+
+    def run(self, count: int) -> RunPair:
+        """The run of the first tokens; the others are put to zero, where they stay, so that no shape changes."""
+        from ._verdict import classify
+
+        x0 = np.where(np.arange(len(self.tokens))[:, None] < count, self.tokens, 0.0)
+
+        def once(rtol: float) -> "Verdict":
+            return classify(self.layer, x0, rtol=rtol, atol=rtol, max_steps=self.max_steps)
+
+        verdict = once(self.rtol)
+        repeat = self.check and verdict.simulated is not Scenario.UNDECIDED
+        return RunPair(count, verdict, once(self.rtol / 2) if repeat else None)
+
+    def longest_decided_prefix(self) -> RunPair | None:
+        """The longest among the first 1, 2, 4, ... tokens before one is undecided; None if the first token is."""
+        found, count = None, 1
+        while count < len(self.tokens):
+            pair = self.run(count)
+            if pair.scenario is Scenario.UNDECIDED:
+                break
+            found, count = pair, 2 * count
+        return found
 
 
 def width_of(layer: S6Layer) -> int:

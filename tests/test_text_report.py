@@ -147,29 +147,65 @@ def blowing_up():
 
 def test_a_verdict_that_survives():
     found = blowing_up()
-    assert found.checks is not None
+    assert found.runs[0].check is not None
     assert found.scenario is Scenario.FAST_DIVERGENCE
     assert TokenFate.UNDECIDED not in found.fates
+    assert found.prefixes == (None,)
 
 
 def test_what_halved_tolerances_do_not_repeat_is_undecided():
     found = blowing_up()
-    (check,) = found.checks
+    (pair,) = found.runs
+    check = pair.check
+
+    def with_check(other):
+        return replace(found, runs=(replace(pair, check=other),))
+
     earlier = replace(check.trajectory.blow_up, time=0.9 * check.trajectory.blow_up.time)
     other_time = replace(check, trajectory=replace(check.trajectory, blow_up=earlier))
-    assert replace(found, checks=(other_time,)).scenario is Scenario.UNDECIDED
-    other_end = replace(check, simulated=Scenario.CONVERGENT)
-    assert replace(found, checks=(other_end,)).scenario is Scenario.UNDECIDED
+    assert with_check(other_time).scenario is Scenario.UNDECIDED
+    assert with_check(replace(check, simulated=Scenario.CONVERGENT)).scenario is Scenario.UNDECIDED
     second = replace(check.tokens[1], fate=TokenFate.CONVERGENT)
-    other_fate = replace(found, checks=(replace(check, tokens=(check.tokens[0], second)),))
+    other_fate = with_check(replace(check, tokens=(check.tokens[0], second)))
     assert other_fate.fates == [found.fates[0], TokenFate.UNDECIDED]
 
 
 def test_halved_means_half():
-    found = blowing_up()
-    one, other = found.verdicts[0].trajectory, found.checks[0].trajectory
+    (pair,) = blowing_up().runs
+    one, other = pair.verdict.trajectory, pair.check.trajectory
     assert one.outcome is other.outcome is Outcome.BLEW_UP
     assert other.steps > one.steps
+
+
+# A prefix can be decided where the whole is not.
+
+
+def test_the_longest_decided_prefix_speaks_for_its_own_tokens():
+    """Token 1 of the sample's last layer comes to rest; with so small a budget the whole text decides nothing."""
+    checkpoint = open_checkpoint(sample_path())
+    (*_, visit) = walk(checkpoint, list(TEXT.encode()))
+    layer, x = checkpoint.layer(visit.index), np.asarray(visit.stages.x, float)[:3]
+    found = tokens_verdict(layer, x, max_steps=512)
+    alone = tokens_verdict(layer, x[:1], max_steps=512)
+    assert alone.scenario is not Scenario.UNDECIDED
+    assert found.scenario is Scenario.UNDECIDED
+    (prefix,) = found.prefixes
+    assert prefix.count >= 1
+    assert prefix.scenario is not Scenario.UNDECIDED
+    assert found.fates[: prefix.count] == list(prefix.fates)
+    assert found.fates[0] is alone.fates[0]
+    assert set(found.fates[prefix.count :]) == {TokenFate.UNDECIDED}
+    zeroed = prefix.verdict.trajectory.log_norms[-1, 0]
+    assert zeroed == pytest.approx(alone.verdicts[0].trajectory.log_norms[-1, 0], abs=1e-5)
+
+
+def test_a_prefix_that_blows_up_settles_the_scenario_but_not_the_fates():
+    found = blowing_up()
+    (pair,) = found.runs
+    whole = replace(pair, verdict=replace(pair.verdict, simulated=Scenario.UNDECIDED), check=None)
+    settled = replace(found, runs=(whole,), prefixes=(replace(pair, count=1),))
+    assert settled.scenario is Scenario.FAST_DIVERGENCE
+    assert settled.fates == [TokenFate.UNDECIDED] * 2
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,10 @@ def _print_tokens(console: Console, layer: "LayerReport", tokens: "TokensVerdict
         several = len(tokens.verdicts) > 1 and layer.weights is not None
         where = f"  {layer.weights.layer.group_axis} {group + 1}: " if several and layer.weights else "  "
         console.print(where + _outcome(verdict, tokens.simulated[group]))
+        prefix = tokens.prefixes[group]
+        if prefix is not None:
+            words = "token 1" if prefix.count == 1 else f"tokens 1 to {prefix.count}"
+            console.print(f"  {words}, which by causality know nothing of the later ones: {prefix.scenario.value}")
         console.print(_fates(layer, tokens, group, pieces))
 
 

@@ -33,13 +33,13 @@ def classify(
     text_file: Annotated[Path | None, typer.Option(help="The same, from a text file (UTF-8).")] = None,
     token_ids: Annotated[str | None, typer.Option(help="The same, from token ids I,J,... of its vocabulary.")] = None,
     integrate: Annotated[
-        int | None, typer.Option(min=1, help="Integrate only the first N tokens (of a text: 32 unless told).")
+        int | None, typer.Option(min=1, help="Integrate only the first N tokens (of a text: 16 unless told).")
     ] = None,
     depth: Annotated[
         int | None, typer.Option(min=1, help="Cycle the layers to this depth when measuring the tokens' consensus.")
     ] = None,
     rtol: Annotated[float, typer.Option(help="Tolerance of the integration.")] = 1e-8,
-    max_steps: Annotated[int, typer.Option(min=1, help="Budget of solver steps per layer.")] = 4096,
+    max_steps: Annotated[int, typer.Option(min=1, help="Budget of solver steps per run.")] = 2048,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Say what tokens do in each S6 layer of a checkpoint: eigenvalue rule, certificate, and the tokens' own ODE."""
