@@ -36,6 +36,15 @@ def system(mu=1.0, s=1.0, a=1.0, b=0.0, x0=(1.0, 0.5)):
         (dict(mu=(3.0, 2.0), a=(1.0, 2.0), s=-1.0), Scenario.SLOW_DIVERGENCE),
         (dict(mu=(1.0, -1.0), a=(1.0, 2.0), x0=(1.0,)), Scenario.CONSTANT),
         (dict(mu=(1.0, -1.0), a=(1.0, 2.0)), Scenario.UNDECIDED),
+        # Behind a zero token phi(delta_0) = -0.93 drives a token with s x < 0 outwards; not one with s x > 0.
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(1.0, 0.0, 30.0)), Scenario.UNDECIDED),
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(1.0, 0.0, -30.0)), Scenario.CONVERGENT),
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(0.0, 0.0, 30.0)), Scenario.CONVERGENT),
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(1.0, 0.5, 30.0)), Scenario.CONVERGENT),
+        (dict(mu=(-2.0, 0.5), a=(1.0, 0.9), s=-1.0, x0=(1.0, 0.0, 30.0)), Scenario.CONVERGENT),
+        # States of equal decay rate are one state, and what cancels exactly is zero.
+        (dict(mu=(3.0, -2.0), a=(1.0, 1.0), s=-1.0), Scenario.SLOW_DIVERGENCE),
+        (dict(mu=(1.1, 2.2, -3.3000000000000003), a=(1.0, 1.0, 1.0)), Scenario.CONSTANT),
         # 0.1 + 0.2 - 0.3 is 2.8e-17 in exact arithmetic on these floats, and 5.6e-17 when summed naively.
         (dict(mu=(0.1, 0.2, -0.3), a=(1.0, 2.0, 3.0)), Scenario.FAST_DIVERGENCE),
     ],

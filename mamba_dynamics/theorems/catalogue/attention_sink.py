@@ -15,7 +15,7 @@ SHARE, CONSTANT, DIAGONAL = "share of token 1 in row l", "|P_l1| t ln t", "slope
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     if told.ratios is None:
-        return (Expected(SHARE, 1.0, 1, Relation.EQUAL, 1e-6),)
+        return (Expected("scenario", "slow_divergence", relation=Relation.EQUAL),)
     found: list[Expected] = []
     for token, ratio in enumerate(told.ratios):
         found.append(Expected(CONSTANT, float(ratio), token))

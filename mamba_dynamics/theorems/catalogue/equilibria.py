@@ -115,9 +115,10 @@ THEOREM = Theorem(
     origin=Origin.NEW,
     section="4.4",
     statement=(
-        r"A point with $q(x) = 0$ attracts token 1 iff $x^\top \mathrm{sym}(M)(\Delta(x) \odot x) < 0$. So for "
-        r"$M = \mathrm{diag}(p, -r)$, $S_\Delta = \mathrm{diag}(-\alpha, \beta)$ with $p, r, \alpha, \beta > 0$ and "
-        r"$b_1 \le b_2$, token 1 from any $x_0 > 0$ with $q(x_0) > 0$ tends to a non-zero point of the null cone."
+        r"Near a non-zero point with $q(x) = 0$ the null cone of $q$ attracts token 1 if $x^\top "
+        r"\mathrm{sym}(M)(\Delta(x) \odot x) < 0$, and repels it if that is positive. So for $M = \mathrm{diag}(p, "
+        r"-r)$, $S_\Delta = \mathrm{diag}(-\alpha, \beta)$ with $p, r, \alpha, \beta > 0$ and $b_1 \le b_2$, token 1 "
+        r"from any $x_0 > 0$ with $q(x_0) > 0$ tends to a non-zero point of the null cone."
     ),
     pool=SADDLE,
     hypotheses=hypotheses.all_of(

@@ -16,7 +16,7 @@ SHARE = "|s x| / (ln t + 3 ln ln t + ln(mu e^b / s^2))"
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     if told.ratios is None:
-        return (Expected(DRIFT, 0.0, 1),)
+        return (Expected("scenario", "slow_divergence", relation=Relation.EQUAL),)
     found: list[Expected] = []
     for token, ratio in enumerate(told.ratios):
         found += [
