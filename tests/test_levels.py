@@ -20,6 +20,7 @@ LEVELS = [
     {"_trajectory", "_rates"},
     {"_fates", "_integrate"},
     {"_solve"},
+    {"_regime"},
     {"_verdict"},
     {"_report", "_simulation_document", "verification"},
     {"_classification_document"},
