@@ -26,8 +26,9 @@ from .theorems import ScalarSystem
 SMALL = 1e-2
 #: ... and where the token has moved by this many e-folds, or still moves at all if slower than any power.
 MOVED, STILL_MOVES = 2.0, 1e-9
-#: At a blow-up: a second token with s x > 0 that grows this fast beside the first cannot be told from it.
+#: At a blow-up: a second token whose own growth is this share of the first one's cannot be told from it.
 KEEPS_PACE = 0.5
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,20 +94,30 @@ class Regime:
 
     @cached_property
     def first_token(self) -> int | None:
-        """l* of a run that blew up; None where another token with s x >= 0 keeps pace with the one found."""
+        """l* of a run that blew up; None where another token with s x >= 0 runs away by itself beside the one found."""
         if self.run.blow_up is None:
             return None
         first, growth = self.run.blow_up.token, self.run.growth[-1]
         rivals = [one for one in self._active(len(growth) - 1) if one > first and self.system.drive[one] >= 0]
-        return None if any(growth[one] > KEEPS_PACE * growth[first] for one in rivals) else first
+        for one in rivals:
+            # A later token is carried along by what reaches it of the first one's drive: more than that is its own.
+            carried = float(np.exp(-self.system.a.min() * self._passed(first, one)))
+            if growth[one] / growth[first] > carried + KEEPS_PACE * (1.0 - carried) + _ROUNDING:
+                return None
+        return first
 
     def attends_to_first(self, token: int) -> bool:
         """Whether the decay since l* is small beside x_l*, so that a row's attention can have gone over to it."""
-        if not self.at_blow_up(token) or self.first_token is None:
+        first = self.first_token
+        if first is None or not self.at_blow_up(token):
             return False
-        z = self.system.s * self.run.sign[-1] * np.exp(self.run.log_norms[-1]) + self.system.b
-        passed = np.logaddexp(0.0, z[self.first_token + 1 : token + 1]).sum()
-        return bool(self.system.a.max() * passed < 0.5 * self.run.log_norms[-1, self.first_token])
+        return bool(self.system.a.max() * self._passed(first, token) < 0.5 * self.run.log_norms[-1, first])
+
+    def _passed(self, first: int, token: int) -> float:
+        """The step sizes after token `first` up to `token`, summed, at the end of the run."""
+        with np.errstate(over="ignore"):
+            z = self.system.s * self.run.sign[-1] * np.exp(self.run.log_norms[-1]) + self.system.b
+        return float(np.logaddexp(0.0, z[first + 1 : token + 1]).sum())
 
     def still_moves(self, token: int) -> bool:
         """Whether a token slower than any power moves beyond the solver's error in the second half of the run.
