@@ -8,7 +8,7 @@ from .. import convergent, hypotheses
 from ..base import FloatArray, ScalarSystem
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import GENERAL_RATES, scalar_case
-from ..steps import Derivative, Identity, Limit
+from ..steps import Derivative, Identity, Inequality, Limit
 from ..symbols import a, b, g, k, x
 from .convergent_constants import EXPONENT, KAPPA
 
@@ -26,7 +26,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 _m1, _m2 = sp.symbols("m_1 m_2", real=True)
 _tau = sp.Symbol("tau", real=True)
-_r, _T, _K = sp.symbols("r T K", positive=True)
+_r, _T, _K, _eps = sp.symbols("r T K eps", positive=True)
 _fast = _r / (k * sp.exp(_r * _tau) - 1)
 
 STEPS = (
@@ -60,6 +60,14 @@ STEPS = (
         value=_r / k,
         decades=(0.0, 1.0, 2.0, 3.0),
         domain={k: (2.0, 4.0)},
+    ),
+    Inequality(
+        says="(K_l is a limit: where K(t) is within eps of it, K(t) = K_l + eps / (1 + k) say, u stays between the "
+        "solutions for K_l - eps and K_l + eps, whose exponents are as near as one likes.)",
+        smaller=-x * (_r + _eps + x),
+        larger=-x * (_r + _eps / (1 + k) + x),
+        gap=x * _eps * k / (1 + k),
+        strict=True,
     ),
     Identity(
         says="... and x_l = (u / T)^(1/2) with u ~ T^(1 - K) decays like T^(-K / 2).",
@@ -119,5 +127,10 @@ THEOREM = Theorem(
             expected=(Expected(KAPPA, float(1 - np.exp(-1.6 * np.log(2))), 1),),
             because="each state decays at its own rate: kappa_2 = 1 - phi(delta_0) = 0.378",
         ),
+    ),
+    remarks=(
+        "Every token does tend to zero: in a bounded part away from zero its own term outweighs what it receives, O(1 "
+        "/ t), and far out with s x_l < 0, its own step size shut, it receives K_{l-1} + kappa_{l-1} = max(1, "
+        "K_{l-1}) > 0 in units of 1 / (2 t). Behind a zero token that is K_{l-1} alone, of any sign.",
     ),
 )

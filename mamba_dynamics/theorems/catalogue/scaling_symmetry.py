@@ -30,12 +30,6 @@ _u, _v, _rate = sp.symbols("u v r", real=True)
 
 STEPS = (
     Identity(
-        says="The step size depends on s x alone, which (c x, s / c) leaves as it is.",
-        left=SOFTPLUS(s * _u + b),
-        where={_u: c * _u, s: s / c},
-        right=SOFTPLUS(s * _u + b),
-    ),
-    Identity(
         says="The field of a driven token scales like the token itself: f(c x; s / c, mu / c^2) = c f(x; s, mu).",
         left=field(c * _u, c * _v, s / c, mu / c**2),
         right=c * field(_u, _v, s, mu),
