@@ -167,6 +167,7 @@ UNUSUAL = {
     "followers that stay open": scalar_case(1.0, 1.0, 5.0, 2.0, [1.0, -0.1, -0.3, -0.2]),
     "a first token that never moves": scalar_case(1.0, -1.0, 1.0, 0.0, [1e6, 1.0, 1.0, 1.0]),
     "slow, s beyond reach": scalar_case(1.0, 1e-150, 1.0, 0.0, [-1.0, -0.5]),
+    "slow, one token, s beyond reach": scalar_case(1.0, 1e-150, 1.0, 0.0, [-1.0]),
     "fast, s beyond reach": scalar_case(1.0, 1e-150, 1.0, 0.0, [1.0]),
     "convergent, late to settle": scalar_case(
         -0.0032730658775996114,
