@@ -20,11 +20,12 @@ object is the dynamics made from it (`token_dynamics`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._errors import LayerShapeError
+from ._errors import HypothesisError, LayerShapeError
 
 FloatArray = NDArray[np.float64]
 
@@ -234,6 +235,16 @@ class S6Layer:
         constant = not self.dt_down[group].any() or (self.dt_up is not None and not self.dt_up[group].any())
         return constant or self.norms.dt is not None or self.dt_limit[0] > 0
 
+    def scalar_weights(self, group: int = 0) -> tuple[tuple[Fraction, ...], FloatArray, Fraction]:
+        """(mu_n, a_n, s) of a layer with D = 1: exact products of the stored numbers, states of equal rate joined."""
+        B, C = self.B_map(group)[:, 0].tolist(), self.C_map(group)[:, 0].tolist()
+        products = [Fraction(self.gain) * Fraction(c) * Fraction(b) for b, c in zip(B, C, strict=True)]
+        rates = np.broadcast_to(self.a[group, 0], len(products))
+        down = [Fraction(one) for one in self.dt_down[group][:, 0].tolist()]
+        up = [Fraction(1)] if self.dt_up is None else [Fraction(one) for one in self.dt_up[group][0].tolist()]
+        slope = sum((u * d for u, d in zip(up, down, strict=True)), Fraction(0)) * Fraction(self.multipliers.dt)
+        return *joined_states(products, rates), slope
+
     def group(self, index: int) -> "S6Layer":
         """The layer with one of its groups only."""
         pick = {
@@ -301,3 +312,29 @@ class S6Layer:
 
 def _fold(norm: RMSNorm | None, projection: FloatArray) -> FloatArray:
     return projection if norm is None or norm.weight is None else norm.weight[:, None] * projection
+
+
+def joined_states(mu: Sequence[Fraction], a: FloatArray) -> tuple[tuple[Fraction, ...], FloatArray]:
+    """(mu_n, a_n) with states of equal decay rate made one, in the order of their first: they are one state.
+
+    Exactly, so that what cancels does cancel, and the signs are those of the system and not of its description.
+    """
+    sums: dict[float, Fraction] = {}
+    for weight, rate in zip(mu, a.tolist(), strict=True):
+        sums[rate] = sums.get(rate, Fraction(0)) + weight
+    return tuple(sums.values()), np.array(list(sums))
+
+
+def nearest_float(value: Fraction) -> float:
+    """An exact number as a float: 0 where it underflows.
+
+    Raises:
+        HypothesisError: it overflows.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        raise HypothesisError(
+            "expected weights with products within float64's range, found one above 1.8e308; rescale the tokens "
+            "(x, S_Delta, M)"
+        ) from None

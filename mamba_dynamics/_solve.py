@@ -6,6 +6,7 @@ integrates a chunk of steps at a time; after each chunk the time is recovered by
 run is judged: has a token blown up, has everything come to rest, is the horizon reached?
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -100,12 +101,14 @@ def solve(
         The trajectory, in float64 whatever JAX's x64 flag says.
 
     Raises:
-        LayerShapeError: x0 does not fit the dynamics. SolveError: see `throw`.
+        LayerShapeError: x0 does not fit the dynamics. SolveError: see `throw`; or a negative end time, a tolerance or
+            a budget that is not positive (atol may be 0).
     """
     began = time.perf_counter()
     horizon = horizon or Horizon()
     if until is not None and log_until is not None:
         raise SolveError("solve: expected one end time, found both until and log_until; give one of them")
+    _check_numbers(until=until, log_until=log_until, rtol=rtol, atol=atol, max_steps=max_steps)
     if until is not None:
         log_until = float(np.log1p(until))
     tokens = _checked_tokens(dynamics, x0)
@@ -118,6 +121,17 @@ def solve(
     if throw and trajectory.outcome in (Outcome.SOLVER_FAILED, Outcome.BUDGET_EXHAUSTED):
         raise SolveError(f"solve: {trajectory.why}; pass throw=False to keep the part that was integrated")
     return trajectory
+
+
+def _check_numbers(**given: float | None):
+    """End times finite and >= 0 (0 gives the start alone), rtol > 0, atol >= 0, max_steps >= 1."""
+    least = {"until": 0.0, "log_until": 0.0, "atol": 0.0, "rtol": math.ulp(0.0), "max_steps": 1}
+    for name, value in given.items():
+        if value is None or (math.isfinite(value) and value >= least[name]):
+            continue
+        wanted = {"rtol": "> 0", "max_steps": ">= 1"}.get(name, ">= 0")
+        why = "; time runs forward from 0" if name.endswith("until") else ""
+        raise SolveError(f"solve: expected a finite {name} {wanted}, found {value:g}{why}")
 
 
 def _checked_tokens(dynamics: AbstractTokenDynamics, x0: ArrayLike) -> FloatArray:

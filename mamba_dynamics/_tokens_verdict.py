@@ -6,8 +6,8 @@ limit is integrated from all of them. A verdict must survive **halved tolerances
 tolerance does not repeat is `undecided`.
 
 By causality token l never sees a later one. So the first tokens of a long text can be integrated by themselves; and
-where the run of all tokens stays undecided, its beginnings (the first token, the first two, four, ...) are run until one
-of them does too: the **longest decided prefix** says what its own tokens do, whatever comes after them.
+where the run of all tokens stays undecided, its beginnings (the first token, the first two, four, ...) are run until
+one of them does too: the **longest decided prefix** says what its own tokens do, whatever comes after them.
 """
 
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ This is the only place where they meet. Theory names a scenario and each token's
 signs; the simulation says how the run ended and what slopes its tokens show; the verdict compares.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from ._fates import token_fates
 from ._layer import S6Layer
 from ._outcomes import Outcome, Scenario, TokenFate, Truth
 from ._rates import Estimate, agrees, limiting_factor, limiting_slope
+from ._regime import Regime
 from ._solve import Horizon, solve
-from ._trajectory import FloatArray, TokenTrajectory
+from ._trajectory import TokenTrajectory
 from .dynamics import token_dynamics
 from .theorems import GrowthLaw, LawName, Prediction, ScalarSystem
 
@@ -74,7 +76,7 @@ class Verdict:
         ratios = None
         if self.simulated is Scenario.SLOW_DIVERGENCE and active.size:
             ratios = np.exp(run.log_norms[-1] - run.log_norms[-1, active[0]])
-        return asymptotics(self.system, Told(run.blow_up.token if run.blow_up else None, ratios))
+        return asymptotics(self.system, Told(Regime(self.system, run).first_token, ratios))
 
     @cached_property
     def certificate(self) -> "Enclosure | None":
@@ -89,7 +91,7 @@ class Verdict:
         if self.system is None:
             return None
         one = self.system
-        numbers = (one.mu.tolist(), one.s, one.a.tolist(), one.b, one.x0.tolist())
+        numbers = one.exact_numbers
         try:
             return enclose(*numbers)
         except HypothesisError as error:
@@ -103,8 +105,8 @@ class Verdict:
         if proved is None or proved.scenario is None or self.simulated is Scenario.UNDECIDED:
             return False
         if proved.blow_up_time is not None and found is not None:
-            away = abs(proved.blow_up_time - found.time)
-            return bool(away > found.error)
+            # A simulation that does not know its own error cannot be contradicted.
+            return math.isfinite(found.error) and bool(abs(proved.blow_up_time - found.time) > found.error)
         return proved.scenario is not self.simulated
 
 
@@ -132,7 +134,7 @@ def classify(
         LayerShapeError, HypothesisError: the tokens do not fit, or the layer has no closed S6-only ODE.
     """
     x0 = np.asarray(x0, float)
-    system = ScalarSystem.of(layer, x0) if layer.channels == 1 else None
+    system = ScalarSystem.of(layer, x0) if layer.channels == 1 and not layer.norms.any else None
     if system is not None:
         x0 = system.x0
     trajectory = solve(
@@ -148,24 +150,28 @@ def classify(
     )
     if system is None:
         prediction = theorems.predict_from_definiteness(layer, x0, group or 0)
-    else:
-        prediction = theorems.predict_scenario(system)
-    simulated = simulated_scenario(trajectory)
-    fates = token_fates(trajectory)
-    if system is None:
-        tokens = tuple(TokenVerdict(index, fate) for index, fate in enumerate(fates))
-    else:
-        tokens = _judge_laws(system, prediction, trajectory, fates)
-    agreement = _agreement(prediction, simulated, trajectory, tokens)
-    if agreement is Truth.FAILS and system is not None and _too_small_to_tell(system, simulated, trajectory):
+        return _verdict(prediction, simulated_scenario(trajectory), trajectory)
+    prediction = theorems.predict_scenario(system)
+    if system.cancels:
+        return _verdict(prediction, Scenario.UNDECIDED, trajectory, system=system)
+    tokens = _judge_laws(Regime(system, trajectory), prediction)
+    return _verdict(prediction, simulated_scenario(trajectory), trajectory, tokens, system)
+
+
+def _verdict(
+    prediction: Prediction,
+    simulated: Scenario,
+    run: TokenTrajectory,
+    tokens: tuple[TokenVerdict, ...] | None = None,
+    system: ScalarSystem | None = None,
+) -> Verdict:
+    """The verdict on a run; without laws of its tokens, on its scenario alone."""
+    if tokens is None:
+        tokens = tuple(TokenVerdict(index, fate) for index, fate in enumerate(token_fates(run)))
+    agreement = _agreement(prediction, simulated, run, tokens)
+    if agreement is Truth.FAILS and system is not None and not Regime(system, run).tells_slow_from_fast:
         agreement = Truth.UNDECIDED
-    return Verdict(prediction, simulated, trajectory, tokens, agreement, system)
-
-
-def _too_small_to_tell(system: ScalarSystem, simulated: Scenario, run: TokenTrajectory) -> bool:
-    """Whether tokens diverge but |s x| is still small at the end, so that slow and fast look alike (|s| ~ 1e-300)."""
-    sizes = [_log_size(system, run.log_abs[:, token]) for token in np.flatnonzero(system.active)]
-    return simulated in _DIVERGING and system.s != 0 and max(sizes) < -np.log(SMALL)
+    return Verdict(prediction, simulated, run, tokens, agreement, system)
 
 
 def simulated_scenario(trajectory: TokenTrajectory) -> Scenario:
@@ -179,16 +185,14 @@ def simulated_scenario(trajectory: TokenTrajectory) -> Scenario:
     return _SCENARIO_OF.get(trajectory.outcome, Scenario.UNDECIDED)
 
 
-def _judge_laws(system, prediction, trajectory, fates) -> tuple[TokenVerdict, ...]:
-    first = trajectory.blow_up.token if trajectory.blow_up else None
-    laws = theorems.predict_laws(system, prediction.scenario, first)
-    return tuple(_judge_law(system, trajectory, index, fate, laws) for index, fate in enumerate(fates))
+def _judge_laws(regime: Regime, prediction: Prediction) -> tuple[TokenVerdict, ...]:
+    laws = theorems.predict_laws(regime.system, prediction.scenario, regime.first_token)
+    fates = token_fates(regime.run)
+    return tuple(_judge_law(regime, index, fate, laws[index]) for index, fate in enumerate(fates))
 
 
-def _judge_law(
-    system: ScalarSystem, run: TokenTrajectory, index: int, fate: TokenFate, laws: list[GrowthLaw | None]
-) -> TokenVerdict:
-    law = laws[index]
+def _judge_law(regime: Regime, index: int, fate: TokenFate, law: GrowthLaw | None) -> TokenVerdict:
+    system, run = regime.system, regime.run
     if law is None:
         return TokenVerdict(index, fate)
     if law.name in (LawName.ZERO, LawName.CONSTANT):
@@ -200,7 +204,7 @@ def _judge_law(
     if law.constant is not None:
         found.append(agrees(constant, law.constant))
     agreement = _all_of(found)
-    settled = run.outcome is not Outcome.REACHED_UNTIL and _is_asymptotic(system, run, index, laws)
+    settled = run.outcome is not Outcome.REACHED_UNTIL and _is_asymptotic(regime, index, law)
     if agreement is Truth.FAILS and not settled:
         agreement = Truth.UNDECIDED
     return TokenVerdict(index, fate, law, exponent, constant, agreement)
@@ -210,7 +214,7 @@ def _measure(system: ScalarSystem, run: TokenTrajectory, index: int, law: Growth
     """(slope, constant) of a token in the variables its law names; see `GrowthLaw`."""
     log_x, log_t = run.log_abs[:, index], run.log_t
     if law.name is LawName.POWER_OF_TIME:
-        log_kappa = np.log(2 * abs(system.mu_bar) * system.delta_0) + log_t + 2 * log_x
+        log_kappa = np.log(2 * abs(system.mu_bar)) + system.log_delta_0 + log_t + 2 * log_x
         return limiting_slope(log_x, log_t, log_t), limiting_factor(log_kappa, log_t)
     if law.name is LawName.LOGARITHM_OF_TIME:
         late = log_t > 1
@@ -230,43 +234,11 @@ def _measure(system: ScalarSystem, run: TokenTrajectory, index: int, law: Growth
     return limiting_slope(slow, run.log_abs[:, law.partner], depth), None
 
 
-#: A law can be refuted only where its own small parameter is below this, or its large one above the inverse ...
-SMALL = 1e-2
-#: ... and where the token has moved by this many e-folds, or still moves at all if slower than any power.
-MOVED, STILL_MOVES = 2.0, 1e-9
-#: A convergent token further than this many e-folds from its limit is still on its way there.
-SETTLED = 1.0
-
-
-def _is_asymptotic(system: ScalarSystem, run: TokenTrajectory, index: int, laws: list[GrowthLaw | None]) -> bool:
-    """Whether the end of the run lies where a token's law speaks: extreme weights can put that beyond float64."""
-    law, log_x = laws[index], run.log_abs[:, index]
-    assert law is not None
-    moved = abs(log_x[-1] - log_x[0]) > MOVED
-    if law.name is LawName.POWER_OF_TIME:
-        settled = all(_lag(system, run, token, laws[token]) < SETTLED for token in range(index + 1))
-        return bool(moved and _log_size(system, log_x) < np.log(SMALL) and settled)
-    if law.name in (LawName.LOGARITHM_OF_TIME, LawName.POWER_OF_REMAINING_TIME):
-        return bool(moved and (system.s == 0 or _is_large(system, log_x)))
-    halfway = int(np.argmin(np.abs(run.s - 0.5 * run.s[-1])))
-    return law.name is LawName.BOUNDED or abs(log_x[-1] - log_x[halfway]) > STILL_MOVES
-
-
-def _log_size(system: ScalarSystem, log_x: FloatArray) -> float:
-    """ln|s x| at the end of a run."""
-    return float(log_x[-1] + np.log(abs(system.s))) if system.s else -np.inf
-
-
-def _is_large(system: ScalarSystem, log_x: FloatArray) -> bool:
-    return _log_size(system, log_x) > -np.log(SMALL) + np.log1p(abs(system.b))
-
-
-def _lag(system: ScalarSystem, run: TokenTrajectory, token: int, law: GrowthLaw | None) -> float:
-    """How many e-folds a convergent token is from kappa^(1/2) times the first active one."""
-    if law is None or not law.constant:
-        return 0.0
-    first = int(np.flatnonzero(system.active)[0])
-    return float(abs(run.log_abs[-1, token] - run.log_abs[-1, first] - 0.5 * np.log(law.constant)))
+def _is_asymptotic(regime: Regime, index: int, law: GrowthLaw) -> bool:
+    """Whether the run has come to where a token's law speaks."""
+    if law.name in (LawName.FOLLOWS, LawName.ITERATED_LOGARITHM):
+        return regime.still_moves(index)
+    return regime.reached(index)
 
 
 def _all_of(found: list[Truth]) -> Truth:

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mamba_dynamics._layer import S6Layer
 from mamba_dynamics._outcomes import KnownBy, Truth
 from mamba_dynamics.theorems.base import PAPER
 from mamba_dynamics.theorems.catalogue import CATALOGUE
+from mamba_dynamics.theorems.catalogue.negative_definite import CANCELLING
 from mamba_dynamics.theorems.contract import Case, Origin, Relation
 from mamba_dynamics.theorems.pools import scalar_case
+from mamba_dynamics.theorems.vector_pools import matrix_case
 from mamba_dynamics.verification.judge import judge, judge_case
 from mamba_dynamics.verification.meters import METERS
 from mamba_dynamics.verification.run import Run
@@ -151,6 +154,52 @@ UNUSUAL = {
     "slow after a zero token": scalar_case(1.0, -1.0, 1.0, 0.0, [0.0, 1.0, 2.0]),
     "fast between zero tokens": scalar_case(1.0, 1.0, 1.0, 0.0, [1.0, 0.0, 2.0, 0.0]),
     "cancelling states": scalar_case([1.0, -1.0 - 1e-6], 0.5, [0.5, 2.0], 0.0, [1.0, 0.5]),
+    "mixed signs, large behind a zero token": scalar_case([-2.0, 1.0], -1.0, [5.0, 0.01], 0.0, [1.0, 0.0, 30.0]),
+    "slow behind a zero token, nothing decays": scalar_case(1.0, -1.0, 0.0, 0.0, [1.0, 0.0, 2.0]),
+    "slow behind a zero token, little decays": scalar_case(1.0, -1.0, 1e-6, 0.0, [1.0, 0.0, 2.0, 3.0]),
+    "slow behind a zero token, two states": scalar_case([1.0, 1.0], -1.0, [0.01, 0.02], 0.0, [1.0, 0.0, 2.0]),
+    "two states of one rate": scalar_case([3.0, -2.0], -1.0, [1.0, 1.0], 0.0, [1.0, 0.5]),
+    "three states that cancel exactly": scalar_case([1.1, 2.2, -3.3000000000000003], 1.0, [1.0] * 3, 0.0, [1.0, 0.5]),
+    "constant step, nothing decays": scalar_case(1.0, 0.0, 0.0, 0.0, [1.0, 0.5]),
+    "constant step, almost nothing decays": scalar_case(1.0, 0.0, 1e-18, 0.0, [1.0, 0.5]),
+    "mu = 0": scalar_case(0.0, 1.0, 1.0, 0.0, [1.0, 0.5]),
+    "a step size that underflows": scalar_case(-1.0, 1.0, 1.0, 0.0, [-800.0, 0.5]),
+    "followers that stay open": scalar_case(1.0, 1.0, 5.0, 2.0, [1.0, -0.1, -0.3, -0.2]),
+    "a first token that never moves": scalar_case(1.0, -1.0, 1.0, 0.0, [1e6, 1.0, 1.0, 1.0]),
+    "slow, s beyond reach": scalar_case(1.0, 1e-150, 1.0, 0.0, [-1.0, -0.5]),
+    "slow, one token, s beyond reach": scalar_case(1.0, 1e-150, 1.0, 0.0, [-1.0]),
+    "fast, s beyond reach": scalar_case(1.0, 1e-150, 1.0, 0.0, [1.0]),
+    "convergent, late to settle": scalar_case(
+        -0.0032730658775996114,
+        117.37100109659907,
+        0.016117008444812692,
+        7.216367699132791,
+        [-0.603669004745254, -0.015873644197600845, 5.094579575334017],
+    ),
+    "three tokens that blow up together": scalar_case(0.2448865, -0.00120486, 99.0, 7.284, [-0.0736324] * 3),
+    "convergent, the first token last": scalar_case(
+        -2.737180276214034,
+        56.20946703823722,
+        4.806360858322698,
+        -1.8315795486781852,
+        [-77.63208985356258, 0.0, 12.552157851438949],
+    ),
+    "F beyond the digits of its sum": scalar_case(
+        0.4689288556221251,
+        0.3373934888638183,
+        3.3707227022746307,
+        20.0,
+        [0.14009595660677207, -0.4902431615729538, 0.007309568135357741],
+    ),
+    "states that cancel in M": CANCELLING,
+    "M = 0": matrix_case(np.zeros((2, 2)), np.zeros((2, 2)), 0.0, [1.0, 1.0]),
+    "biases next to each other": matrix_case(-np.eye(2), np.zeros((2, 2)), np.array([0.0, 1e-9]), [1.0, 1.0]),
+    "an eigenvalue within rounding of zero": Case(
+        S6Layer.from_matrices(S_B=[[1, 0, 0]], S_C=[[1, 1e-6, 0]], S_Delta=np.zeros((3, 3)), a=1.0), np.ones((1, 3))
+    ),
+    "negative definite, from the far side of the clock": matrix_case(
+        -np.eye(2), np.zeros((2, 2)), 0.0, [[1e-150, 1.0], [1.0, 1e150]]
+    ),
 }
 
 
@@ -158,9 +207,11 @@ UNUSUAL = {
 def test_no_theorem_fails_on_an_unusual_system(case):
     """Undecided is an answer there; a failure would be a wrong theorem or a wrong measurement."""
     run = Run(case)
-    found = {theorem.name: judge_case(theorem, run).truth for theorem in CATALOGUE.values()}
+    verdicts = {theorem.name: judge_case(theorem, run) for theorem in CATALOGUE.values()}
+    found = {name: one.truth for name, one in verdicts.items()}
     assert Truth.FAILS not in found.values(), [name for name, truth in found.items() if truth is Truth.FAILS]
     assert Truth.HOLDS in found.values()
+    assert not [one.why for one in verdicts.values() if "Error" in one.why or "Warning" in one.why], "nothing crashes"
 
 
 def test_cases_are_the_same_whatever_was_drawn_before():

@@ -194,6 +194,17 @@ def test_simulate_a_blow_up():
     assert second["constant"]["measured"] == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "option", ["--until=-2", "--until=nan", "--log-until=-1", "--max-steps=0", "--rtol=0", "--atol=-1"]
+)
+def test_simulate_refuses_numbers_that_mean_nothing(option):
+    result = run("simulate", "--mu", 1, "--s-delta", 1, "--a", 1, "--x0", "1", option)
+    assert result.exit_code in (1, 2)
+    assert result.stdout == ""
+    if result.exit_code == 1:
+        assert result.stderr.count("\n") == 1
+
+
 def test_simulate_until_and_general_rates():
     found = document("simulate", "--mu=-1,-0.5", "--s-delta", 0.5, "--a", "0.2,3", "--x0", "1,1", "--log-until", 200)
     assert found["outcome"] == "reached_until"

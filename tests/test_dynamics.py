@@ -240,3 +240,18 @@ def test_shapes_that_do_not_fit_are_refused():
         S6Layer.from_matrices(S_B=np.ones((2, 3)), S_C=np.ones((2, 3)), S_Delta=np.ones((3, 3)))
     with pytest.raises(LayerShapeError, match="equal lengths"):
         S6Layer.scalar(mu=[1.0, 2.0], S_Delta=1.0, a=1.0)
+
+
+def test_clipped_step_sizes_are_refused():
+    """The ODE here does not clip: better no answer than that of another layer."""
+    for limit in ((0.01, float("inf")), (0.0, 0.1)):
+        layer = S6Layer.from_matrices(S_B=-np.eye(2), S_C=np.eye(2), S_Delta=np.eye(2), a=1.0, dt_limit=limit)
+        with pytest.raises(HypothesisError, match="not clipped, found dt_limit"):
+            token_dynamics(layer)
+
+
+def test_states_of_one_decay_rate_are_one_state():
+    """Joined exactly: what cancels leaves nothing, not the rounding error of a sum."""
+    found = token_dynamics(S6Layer.scalar(mu=[1.1, 0.5, 2.2, -3.3000000000000003], S_Delta=1.0, a=[1.0, 2.0, 1.0, 1.0]))
+    np.testing.assert_array_equal(found.mu, [0.0, 0.5])
+    np.testing.assert_array_equal(found.a, [1.0, 2.0])

@@ -1,5 +1,7 @@
 """Validated enclosures, against closed forms, another integrator and the project's own simulation."""
 
+from fractions import Fraction
+
 import mpmath
 import numpy as np
 import pytest
@@ -7,8 +9,9 @@ from flint import arb
 from scipy.integrate import solve_ivp
 
 from mamba_dynamics import HypothesisError, S6Layer, Scenario, solve, token_dynamics
-from mamba_dynamics.certificates import enclose, own_blow_up_time
+from mamba_dynamics.certificates import enclose, own_blow_up_time, proved_scenario
 from mamba_dynamics.certificates.blow_up_time import precision
+from mamba_dynamics.certificates.enclosure import _largest
 from mamba_dynamics.theorems import ScalarSystem
 from mamba_dynamics.theorems.constant_step import ConstantStep
 
@@ -112,6 +115,38 @@ def test_what_signs_alone_do_not_prove_is_left_open():
     assert enclose([3.0, -1.0], 1.0, [0.2, 3.0], 0.0, [1.0, -0.5]).scenario is Scenario.FAST_DIVERGENCE
     assert enclose(0.0, 1.0, 1.0, 0.0, [1.0]).scenario is Scenario.CONSTANT
     assert enclose(1.0, 1.0, 1.0, 0.0, [0.0]).scenario is Scenario.CONSTANT
+
+
+@pytest.mark.parametrize(
+    ("mu", "s", "x0", "scenario"),
+    [
+        (1.0, arb(0, 0.1), [1.0], None),
+        (1.0, arb(0.05, 0.1), [1.0], None),
+        (1.0, 1.0, [arb(0.5, 1)], None),
+        (1.0, 0.0, [arb(0, 1)], None),
+        (arb(0, 1), 1.0, [1.0], None),
+        (arb(0, 1), -1.0, [1.0], None),
+        (-1.0, 1.0, [arb(0.5, 1)], Scenario.CONVERGENT),
+        (1.0, 1.0, [arb(0.5, 1), 1.0], Scenario.FAST_DIVERGENCE),
+        (1.0, arb(-1, 0.1), [1.0, 2.0], Scenario.SLOW_DIVERGENCE),
+    ],
+)
+def test_a_ball_of_no_certain_sign_proves_nothing(mu, s, x0, scenario):
+    assert proved_scenario(mu, s, 1.0, 0.0, x0)[0] is scenario
+
+
+def test_exact_rationals_keep_their_sign_at_any_size():
+    big, tiny = Fraction(10) ** 60, Fraction(1, 10**60)
+    assert proved_scenario([big, -big - tiny], 1.0, [1.0, 2.0], 0.0, [1.0])[0] is None
+    assert proved_scenario([big, tiny - big], 1.0, [1.0, 2.0], 0.0, [1.0])[0] is Scenario.FAST_DIVERGENCE
+    assert own_blow_up_time(Fraction(1, 3), 1, 0, 1).rel_accuracy_bits() >= 3.3 * 30
+
+
+def test_the_largest_of_balls_is_found_beyond_the_digits_of_floats():
+    close = [arb(1), arb(1) + arb(2) ** -100]
+    with precision(128):
+        assert _largest([close[0], arb(1) + arb(2) ** -100]) > 1
+        assert _largest([arb(1) + arb(2) ** -100, close[0]]) > 1
 
 
 def test_bad_input_is_refused_in_one_line():

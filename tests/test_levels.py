@@ -22,6 +22,7 @@ LEVELS = [
     {"_fates", "_integrate"},
     {"_integrate_stiff"},
     {"_solve"},
+    {"_regime"},
     {"_verdict", "_stack_limit", "_smooth_flow"},
     {"_tokens_verdict", "_block_facts"},
     {"_ablations"},

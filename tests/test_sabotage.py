@@ -97,7 +97,7 @@ FAULTS = {
         ("dichotomy",),
     ),
     "the bound with the larger step size": Fault(
-        "theorems/convergent.py", "slowest = min(system.delta_0", "slowest = max(system.delta_0", ("convergent_bound",)
+        "theorems/convergent.py", "slowest = min(", "slowest = max(", ("convergent_bound",)
     ),
     "a zero token that keeps its constant": Fault(
         "theorems/convergent.py", "if system.x0[token] != 0 else 0.0", "if token >= 0 else 0.0", ("zero_tokens",)

@@ -285,6 +285,32 @@ def test_until_before_a_blow_up(until):
     assert run.t[-1] == pytest.approx(until, rel=1e-9, abs=1e-300)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(until=-2.0),
+        dict(until=float("nan")),
+        dict(until=float("inf")),
+        dict(log_until=-1.0),
+        dict(log_until=float("nan")),
+        dict(max_steps=0),
+        dict(rtol=0.0),
+        dict(rtol=float("nan")),
+        dict(atol=-1e-9),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(given):
+    with pytest.raises(SolveError, match=f"expected a finite {next(iter(given))} >"):
+        solve(scalar(1.0, 1.0), [1.0, 0.5], **given)
+
+
+def test_until_zero_is_the_start():
+    for given in (dict(until=0.0), dict(log_until=0.0)):
+        found = solve(scalar(1.0, 1.0), [1.0, 0.5], **given)
+        assert found.outcome is Outcome.REACHED_UNTIL
+        np.testing.assert_array_equal(found.x, [[1.0, 0.5]])
+
+
 def test_bad_tokens_are_refused():
     with pytest.raises(LayerShapeError, match=r"\(L,\)"):
         solve(scalar(1.0, 1.0), [[1.0]])

@@ -100,3 +100,9 @@ def test_formulas_are_statements_not_evaluated():
     assert TRUE["inequality by sign"].formula.func is sp.StrictLessThan
     assert TRUE["derivative"].formula.lhs.has(sp.Derivative)
     assert TRUE["limit at zero"].formula.lhs.has(sp.Limit)
+
+
+def test_a_derivative_in_a_variable_that_does_not_occur_is_refused():
+    x, y = sp.symbols("x y", positive=True)
+    with pytest.raises(ValueError, match="does not contain y"):
+        Derivative(says="x does not depend on y", function=x**2, variable=y, equals=sp.Integer(0))

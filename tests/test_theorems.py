@@ -7,6 +7,7 @@ import pytest
 from mamba_dynamics._errors import HypothesisError
 from mamba_dynamics._outcomes import Scenario
 from mamba_dynamics.theorems import LawName, ScalarSystem, predict_laws, predict_scenario
+from mamba_dynamics.theorems.constant_step import ConstantStep
 from mamba_dynamics.theorems.convergent import kappa, log_bound
 from mamba_dynamics.theorems.fast_divergence import slow_variable
 
@@ -36,6 +37,15 @@ def system(mu=1.0, s=1.0, a=1.0, b=0.0, x0=(1.0, 0.5)):
         (dict(mu=(3.0, 2.0), a=(1.0, 2.0), s=-1.0), Scenario.SLOW_DIVERGENCE),
         (dict(mu=(1.0, -1.0), a=(1.0, 2.0), x0=(1.0,)), Scenario.CONSTANT),
         (dict(mu=(1.0, -1.0), a=(1.0, 2.0)), Scenario.UNDECIDED),
+        # Behind a zero token phi(delta_0) = -0.93 drives a token with s x < 0 outwards; not one with s x > 0.
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(1.0, 0.0, 30.0)), Scenario.UNDECIDED),
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(1.0, 0.0, -30.0)), Scenario.CONVERGENT),
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(0.0, 0.0, 30.0)), Scenario.CONVERGENT),
+        (dict(mu=(-2.0, 1.0), a=(5.0, 0.01), s=-1.0, x0=(1.0, 0.5, 30.0)), Scenario.CONVERGENT),
+        (dict(mu=(-2.0, 0.5), a=(1.0, 0.9), s=-1.0, x0=(1.0, 0.0, 30.0)), Scenario.CONVERGENT),
+        # States of equal decay rate are one state, and what cancels exactly is zero.
+        (dict(mu=(3.0, -2.0), a=(1.0, 1.0), s=-1.0), Scenario.SLOW_DIVERGENCE),
+        (dict(mu=(1.1, 2.2, -3.3000000000000003), a=(1.0, 1.0, 1.0)), Scenario.CONSTANT),
         # 0.1 + 0.2 - 0.3 is 2.8e-17 in exact arithmetic on these floats, and 5.6e-17 when summed naively.
         (dict(mu=(0.1, 0.2, -0.3), a=(1.0, 2.0, 3.0)), Scenario.FAST_DIVERGENCE),
     ],
@@ -107,6 +117,36 @@ def test_slow_variable_is_its_integral(token, sign):
                 [mpmath.exp(log_abs[start]), 1, 2, mpmath.exp(log_abs[end])],
             )
             assert found[end] - found[start] == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_what_F_gains_late_is_not_lost_beside_what_it_gained_early():
+    """The step size shuts from e^24 to e^0: with the early pieces in the sum, the last ones would vanish in it."""
+    case = system(s=-1.0, a=3.0, b=20.0, x0=(1e-3,))
+    log_abs = np.concatenate([np.linspace(-7.0, 0.0, 50), np.linspace(4.0, 5.0, 11)])
+    found = slow_variable(case, 0, log_abs)
+    np.testing.assert_allclose(np.diff(found)[-10:], np.diff(log_abs)[-10:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("a", [0.0, 1e-18, 1e-9, 1e-3, 0.7])
+@pytest.mark.parametrize("x0", [(1.0, 0.5), (0.5, 3.0)])
+@pytest.mark.parametrize("mu", [-1.0, 1.0])
+def test_closed_forms_for_a_constant_step_lose_no_digits_as_a_vanishes(a, x0, mu):
+    """u = x_2^-2 against mpmath's closed form, in v or (a = 0) with the logarithm that it then has."""
+    exact = ConstantStep.of(system(mu=mu, s=0.0, a=a, b=0.3, x0=x0))
+    with mpmath.workdps(60):
+        delta = mpmath.log1p(mpmath.exp(mpmath.mpf("0.3")))
+        v0, u0, p = mpmath.mpf(x0[0]) ** -2, mpmath.mpf(x0[1]) ** -2, mpmath.exp(-mpmath.mpf(a) * delta)
+        time = mpmath.mpf("0.01")
+        v = v0 - 2 * mu * delta * time
+        u = v / v0 * (u0 + v0 * mpmath.log(v / v0))
+        if a:
+            u = v / (1 - p) + (u0 - v0 / (1 - p)) * (v / v0) ** p
+        wanted = float(-mpmath.log(u))
+    assert exact.log_square(1, np.log(np.array([0.01])))[0] == pytest.approx(wanted, rel=1e-12)
+    if mu > 0:
+        T = exact.blow_up_time
+        before = exact.log_square_before(1, np.array([T - 0.01]))[0]
+        assert before == pytest.approx(wanted, rel=1e-9)
 
 
 def test_bound_of_a_single_token_is_sharp_for_a_constant_step_size():

@@ -1,5 +1,7 @@
 """Theory and simulation meet: scenarios, laws and constants agree on one-dimensional systems of every kind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -114,6 +116,14 @@ def test_no_theorem_no_agreement():
     assert found.agreement is Truth.UNDECIDED
 
 
+def test_a_token_that_escapes_behind_a_zero_token_is_not_called_convergent():
+    """Token 3 grows like t^(|phi(delta_0)| / 2); every token before the zero one converges."""
+    found = verdict([1.0, 0.0, 30.0], mu=[-2.0, 1.0], s=-1.0, a=[5.0, 0.01])
+    assert found.prediction.scenario is Scenario.UNDECIDED
+    assert found.agreement is Truth.UNDECIDED
+    assert found.trajectory.growth[-1, 2] > 0
+
+
 EXTREMES = [
     *(dict(x0=[x, 1.0, x], mu=mu, s=s) for x in (1e-300, 1e-30, 1e5, 1e150) for mu in (-1.0, 1.0) for s in (1.0, -1.0)),
     *(dict(x0=[1.0, 0.5], mu=mu, s=s) for s in (1e-300, -1e-300, 1e12, 1e300) for mu in (-1.0, 1.0)),
@@ -121,6 +131,75 @@ EXTREMES = [
     *(dict(x0=[1.0, 0.5, -2.0], mu=mu, a=a) for a in (0.0, 1e3, 1e300) for mu in (-1.0, 1.0)),
     *(dict(x0=[1.0, 0.5, -2.0], mu=mu, b=b) for b in (-700.0, 50.0, 700.0) for mu in (-1.0, 1.0)),
 ]
+
+
+#: Their laws hold, but where they speak is out of reach: long transients behind zero tokens, tokens that start late.
+OUT_OF_REACH = [
+    dict(x0=[1.0, 0.0, 2.0, 3.0], s=-1.0, a=1e-6),
+    dict(x0=[1.0, 0.0, 2.0], mu=[1.0, 1.0], s=-1.0, a=[0.01, 0.02]),
+    dict(x0=[1e6, 1.0, 1.0, 1.0], s=-1.0),
+    dict(x0=[-800.0, 0.5], mu=-1.0),
+    dict(x0=[1.0, 0.5], mu=-1.0, s=1e-200, a=[0.3], b=-800.0),
+    dict(
+        x0=[-77.63208985356258, 0.0, 12.552157851438949],
+        mu=-2.737180276214034,
+        s=56.20946703823722,
+        a=4.806360858322698,
+        b=-1.8315795486781852,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", OUT_OF_REACH, ids=repr)
+def test_laws_beyond_the_run_are_undecided(case):
+    assert verdict(**case).agreement is Truth.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("case", "constants"),
+    [
+        (dict(x0=[1.0, 0.0, 2.0], s=-1.0, a=0.0), [1.0, None]),
+        (dict(x0=[1.0, 0.0, 2.0], s=-1.0, a=1.0), [1.0, 1.0]),
+        (dict(x0=[1.0, 0.0, 2.0], mu=[1.0, 1.0], s=-1.0, a=[0.5, 2.0]), [1.0, 1.0]),
+        (dict(x0=[0.0, 1.0, 2.0], s=-1.0, a=0.0), [1.0, None]),
+    ],
+)
+def test_behind_a_zero_token_the_ratio_tends_to_one_where_the_zero_token_weakens(case, constants):
+    """Where nothing decays nothing is weakened, and the ratio freezes at a number that theory does not give."""
+    found = verdict(**case)
+    active = [token for token in found.tokens if token.law.name is not LawName.ZERO]
+    assert [token.law.constant for token in active] == constants
+    assert found.agreement is Truth.HOLDS
+    law = found.asymptotics.tokens[active[1].index]
+    assert law.told == (() if constants[1] else (f"c_{active[1].index + 1}",))
+
+
+def test_signs_are_those_of_the_stored_weights_not_of_rounded_products():
+    """The products S_C S_B round to a positive sum; exactly it is -3.6e-16."""
+    texts = ("-0x1.4f1146b0020eap+0", "-0x1.45140608fbd40p+0", "-0x1.dcf57219828cep+0")
+    S_B = np.array([[float.fromhex(one)] for one in texts])
+    texts = ("0x1.e19d58cca37b6p+0", "0x1.82bda95b2a161p+0", "-0x1.2cf6acf20c2c8p+1")
+    S_C = np.array([[float.fromhex(one)] for one in texts])
+    for rates in ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]):
+        found = classify(S6Layer.from_matrices(S_B=S_B, S_C=S_C, S_Delta=[[1.0]], a=[rates]), [1.0, 0.5])
+        assert found.prediction.scenario is Scenario.CONVERGENT
+        assert found.certificate.scenario in (Scenario.CONVERGENT, None)
+        assert found.agreement is not Truth.FAILS
+        assert not found.contradicted
+
+
+def test_a_product_of_weights_that_underflows_is_not_zero():
+    found = classify(S6Layer.from_matrices(S_B=[[1e-200]], S_C=[[1e-200]], S_Delta=[[1.0]], a=1.0), [1.0])
+    assert found.prediction.scenario is Scenario.FAST_DIVERGENCE
+    assert found.certificate.scenario is Scenario.FAST_DIVERGENCE
+    assert (found.simulated, found.agreement) == (Scenario.UNDECIDED, Truth.UNDECIDED)
+
+
+def test_an_unknown_error_of_the_blow_up_time_contradicts_nothing():
+    found = verdict([1.0, 0.5])
+    for error, contradicted in ((1e-30, True), (np.inf, False)):
+        run = replace(found.trajectory, blow_up=replace(found.trajectory.blow_up, time=0.1, error=error))
+        assert replace(found, trajectory=run).contradicted is contradicted
 
 
 @pytest.mark.parametrize("case", EXTREMES, ids=repr)

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
@@ -12,14 +13,17 @@ from typer.testing import CliRunner
 
 from mamba_dynamics import S6Layer, solve, token_dynamics
 from mamba_dynamics._errors import HypothesisError, SolveError
-from mamba_dynamics._outcomes import Truth
+from mamba_dynamics._outcomes import Outcome, Truth
 from mamba_dynamics._rates import Estimate, limiting_slope, significance
 from mamba_dynamics.cli import app
 from mamba_dynamics.cli.progress import progress_on_stderr
 from mamba_dynamics.theorems.catalogue import CATALOGUE
 from mamba_dynamics.theorems.contract import Expected, Origin, Relation
 from mamba_dynamics.theorems.steps import Identity
+from mamba_dynamics.theorems.vector_pools import matrix_case
+from mamba_dynamics.verification import certified
 from mamba_dynamics.verification import verify as verification
+from mamba_dynamics.verification.certified import CERTIFICATES
 from mamba_dynamics.verification.document import verification_document
 from mamba_dynamics.verification.judge import judge
 from mamba_dynamics.verification.measured import Curve, compare
@@ -149,6 +153,57 @@ def test_theorems_of_one_pool_share_each_simulation(monkeypatch):
 def test_unknown_theorems_are_named_with_the_nearest():
     with pytest.raises(HypothesisError, match="did you mean 'dichotomy'"):
         verify(["dichotomi"])
+
+
+def test_without_cases_nothing_is_decided():
+    found = verify(["blow_up_time"], cases=0)
+    report = found.theorems[0]
+    assert report.certificate["status"] == "undecided"
+    assert report.numeric is found.truth is Truth.UNDECIDED
+    for name in CERTIFICATES:
+        assert CERTIFICATES[name](CATALOGUE[name], 0, 0)["status"] == "undecided"
+    assert (verify([]).truth, verify([]).complete) == (Truth.UNDECIDED, False)
+
+
+def test_a_theorem_named_twice_is_checked_once():
+    found = verify(["zero_mu", "spectral_identities", "zero_mu"], cases=2)
+    assert [one.theorem.name for one in found.theorems] == ["zero_mu", "spectral_identities"]
+    assert [len(one.cases) for one in found.theorems] == [2, 2]
+
+
+def test_an_unknown_error_of_the_blow_up_time_agrees_with_nothing(monkeypatch):
+    def run(case, index):
+        found = Run(case, index)
+        return SimpleNamespace(
+            system=found.system,
+            scenario=found.scenario,
+            trajectory=replace(found.trajectory, blow_up=replace(found.trajectory.blow_up, error=np.inf)),
+        )
+
+    monkeypatch.setattr(certified, "Run", run)
+    for name in ("blow_up_time", "fast_divergence_existence"):
+        assert CERTIFICATES[name](CATALOGUE[name], 0, 1)["status"] == "undecided"
+
+
+def test_a_case_that_cannot_be_computed_is_undecided_and_the_rest_goes_on(monkeypatch):
+    def breaks_down(layer, x0, told):
+        raise ZeroDivisionError("float division by zero")
+
+    with_theorem(monkeypatch, "zero_mu", conclusion=breaks_down)
+    found = document("--theorem", "zero_mu", "--theorem", "spectral_identities", "--cases", "2", code=3)["theorems"]
+    assert found[0]["numeric"]["undecided"] == 2
+    assert found[0]["numeric"]["exceptions"][0]["why"] == "ZeroDivisionError: float division by zero"
+    assert found[1]["status"] == "holds"
+
+
+def test_what_lies_late_is_not_measured_where_the_run_stops_early(monkeypatch):
+    """limsup of t |x|^2: nothing for a run that stops, infinity for one that blows up; zero would confirm any bound."""
+    limsup, spread = METERS["limsup of t |x|^2"], METERS["range of ln(t |x|^2) at late times"]
+    grows = Run(matrix_case(np.eye(2), np.zeros((2, 2)), 0.0, [1.0, 1.0]))
+    assert limsup(grows, 0) == np.inf
+    assert spread(grows, 0) is None
+    monkeypatch.setattr(Run, "until", lambda run, log_until: SimpleNamespace(outcome=Outcome.BUDGET_EXHAUSTED))
+    assert limsup(grows, 0) is None
 
 
 def ended_from_outside(piece):

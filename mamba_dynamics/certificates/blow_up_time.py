@@ -62,14 +62,15 @@ def own_blow_up_time(mu: Number, s: Number, b: Number, x0: Number, digits: int =
     Raises:
         HypothesisError: an input is not finite, or a sign is not decided by its ball.
     """
-    mu, s, b, x0 = (ball(one) for one in (mu, s, b, x0))
-    if _sign(mu) <= 0 or _sign(x0) == 0 or _sign(s) * _sign(x0) < 0:
+    ball(b)  # finite, or refused
+    mu_sign, s_sign, x0_sign = (_sign(ball(one)) for one in (mu, s, x0))
+    if mu_sign <= 0 or x0_sign == 0 or s_sign * x0_sign < 0:
         return None
+    exact = all(not isinstance(one, arb) or one.is_exact() for one in (mu, s, b, x0))
     bits = int(3.33 * digits) + 64
     while True:
-        with precision(bits):
-            found = _constant_step(mu, b, x0) if _sign(s) == 0 else _integral(mu, abs(s), b, abs(x0), bits)
-        exact = all(one.is_exact() for one in (mu, s, b, x0))
+        with precision(bits):  # for the inputs too: rationals are rounded to balls
+            found = _alone(ball(mu), ball(s), ball(b), ball(x0), bits)
         if found.is_finite() and found.rel_accuracy_bits() >= 3.33 * digits:
             return found
         if not exact and found.is_finite() and found > 0:
@@ -79,6 +80,10 @@ def own_blow_up_time(mu: Number, s: Number, b: Number, x0: Number, digits: int =
                 f"expected a blow-up time to {digits} digits, found {found} at {bits} bits; the inputs are too extreme"
             )
         bits *= 2
+
+
+def _alone(mu: arb, s: arb, b: arb, x0: arb, bits: int) -> arb:
+    return _constant_step(mu, b, x0) if s == 0 else _integral(mu, abs(s), b, abs(x0), bits)
 
 
 def blow_up_bound(mu: Number, s: Number, b: Number, x0: Iterable[Number], digits: int = 15) -> arb | None:

@@ -19,6 +19,7 @@ blow-up time of a token alone (`blow_up_bound`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import flint
 from flint import acb, arb, arb_series
@@ -96,7 +97,7 @@ def _field(mu, s, a, b, x0) -> "_Field":
     mu_n, a_n = (list(one) if isinstance(one, Sequence) else [one] for one in (mu, a))
     if len(mu_n) != len(a_n) or any(not ball(rate) >= 0 for rate in a_n):
         raise HypothesisError(f"expected as many mu_n as decay rates a_n >= 0, found mu = {mu_n} and a = {a_n}")
-    return _Field([ball(one) for one in mu_n], ball(s), [ball(one) for one in a_n], ball(b), x0)
+    return _Field(mu_n, ball(s), [ball(one) for one in a_n], ball(b), x0)
 
 
 def _run(field: "_Field", clock: float, width: float) -> Enclosure:
@@ -137,8 +138,9 @@ class _State:
 class _Field:
     """The vector field in log-amplitudes, on balls (arb), complex balls (acb) and power series (arb_series)."""
 
-    def __init__(self, mu: list[arb], s: arb, a: list[arb], b: arb, x0: Sequence[Number]):
-        self.mu, self.a, self.b = mu, a, b
+    def __init__(self, mu: Sequence[Number], s: arb, a: list[arb], b: arb, x0: Sequence[Number]):
+        self.mu, self.a, self.b = [ball(one) for one in mu], a, b
+        self.mu_bar = _total(mu)
         tokens = [ball(one) for one in x0]
         #: s sign(x_l) for the active tokens, and how many zero tokens come right before each.
         self.slopes: list[arb] = []
@@ -150,7 +152,8 @@ class _Field:
                 gap += 1
                 continue
             self.x0.append(abs(token))
-            self.slopes.append(s if token > 0 else -s)
+            # A ball about zero may be of either sign, or zero: nothing is certain of its slope.
+            self.slopes.append(s if token > 0 else -s if token < 0 else arb("nan"))
             self.gaps.append(gap)
             gap = 0
         self.at_zero = _softplus(b)
@@ -162,22 +165,22 @@ class _Field:
     def one_signed(self) -> bool:
         return all(one >= 0 for one in self.mu) or all(one <= 0 for one in self.mu)
 
-    @property
-    def mu_bar(self) -> arb:
-        return sum(self.mu, arb(0))
-
     def scenario(self) -> tuple[Scenario | None, str]:
-        """What signs alone prove (theory 3.1); with mu_n of both signs, only what token 1 proves."""
-        mu_bar = self.mu_bar
+        """What signs alone prove (theory 3.1); with mu_n of both signs, only what token 1 proves.
+
+        A ball whose sign is not decided proves nothing: each scenario needs its own certain signs.
+        """
         if not self.x0 or all(one == 0 for one in self.mu):
             return Scenario.CONSTANT, "nothing moves: mu = 0, or every token is zero"
-        if mu_bar > 0 and (self.slopes[0] >= 0 or (self.one_signed and any(one >= 0 for one in self.slopes))):
+        if self.mu_bar > 0 and (self.slopes[0] >= 0 or (self.one_signed and any(one >= 0 for one in self.slopes))):
             return Scenario.FAST_DIVERGENCE, "mu > 0 exactly, and s x_l0 >= 0 for a token that is only pushed outwards"
         if not self.one_signed:
-            return None, "mu_n of both signs, and token 1 alone does not decide"
-        if mu_bar < 0:
+            return None, "mu_n of both signs, or not of a certain one, and token 1 alone does not decide"
+        if self.mu_bar < 0:
             return Scenario.CONVERGENT, "mu_n <= 0 exactly, not all zero: every token falls at least like t^(-1/2)"
-        return Scenario.SLOW_DIVERGENCE, "mu_n >= 0 exactly, not all zero, and s x_l0 < 0 for every non-zero token"
+        if self.mu_bar > 0 and all(one < 0 for one in self.slopes):
+            return Scenario.SLOW_DIVERGENCE, "mu_n >= 0 exactly, not all zero, and s x_l0 < 0 for every non-zero token"
+        return None, "the sign of mu, or of some s x_l0, is not decided by its ball"
 
     def remaining(self, y: Sequence[arb]) -> arb:
         """An upper bound of T* - t: the least blow-up time of a token alone, at the lower ends of |x_l|."""
@@ -290,7 +293,7 @@ class _Field:
             pushes, sizes = self.drives(disc)
             slowness = 1 / sum((one.real.lower() for one in sizes), arb(0))
             speeds = [self._speed(one, size, sizes, slowness) for one, size in zip(pushes, sizes, strict=True)]
-            speed = max(speeds, key=float)
+            speed = _largest(speeds)
             if not (slowness.is_finite() and speed.is_finite() and slowness > 0):
                 continue
             if best is None or radius / speed > best[0] / best[1]:
@@ -335,7 +338,21 @@ def _middles(y: list[arb]) -> list[arb]:
 
 
 def _largest_radius(y: list[arb]) -> arb:
-    return max((one.rad() for one in y), key=float, default=arb(0))
+    return _largest([arb(0), *(one.rad() for one in y)])
+
+
+def _largest(values: list[arb]) -> arb:
+    """A ball that contains the largest of them, at full precision (as floats, close ones could not be told apart)."""
+    found = values[0]
+    for one in values[1:]:
+        found = found.max(one)
+    return found
+
+
+def _total(numbers: Sequence[Number]) -> arb:
+    """The sum as a ball: of the exact sum where the numbers are exact, so that what cancels is exactly zero."""
+    exact = sum((Fraction(one) for one in numbers if not isinstance(one, arb)), Fraction(0))
+    return sum((one for one in numbers if isinstance(one, arb)), ball(exact))
 
 
 def _logistic(z: arb) -> arb:

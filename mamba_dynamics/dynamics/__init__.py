@@ -1,9 +1,11 @@
 """The infinite-depth limit of an S6 layer: from weights to an ordinary differential equation of tokens."""
 
+import math
+
 import numpy as np
 
 from .._errors import HypothesisError
-from .._layer import RMSNorm, S6Layer
+from .._layer import RMSNorm, S6Layer, nearest_float
 from .base import AbstractLogDynamics as AbstractLogDynamics
 from .base import AbstractTokenDynamics as AbstractTokenDynamics
 from .scalar import ScalarTokenDynamics as ScalarTokenDynamics
@@ -24,12 +26,18 @@ def token_dynamics(layer: S6Layer, *, group: int | None = None) -> AbstractToken
 
     Raises:
         HypothesisError: several groups and none chosen, or a layer whose B, C and Delta do not read the
-            scan's own input (Mamba-2), so that the S6-only ODE is not closed.
+            scan's own input (Mamba-2), so that the S6-only ODE is not closed; or a layer that clips its step sizes
+            (`dt_limit` other than (0, inf)), whose ODE is not smooth and is not implemented.
     """
     if not layer.closed:
         raise HypothesisError(
             f"{layer.name}: the S6-only ODE needs B, C and Delta to be functions of the scan's input x, found "
             f"functions of {layer.acts_on} ({layer.kind}); only weights and alignments can be judged for this kind"
+        )
+    if layer.dt_limit != (0.0, math.inf):
+        raise HypothesisError(
+            f"{layer.name}: the S6-only ODE is implemented for step sizes that are not clipped, found dt_limit = "
+            f"{layer.dt_limit}; pass dataclasses.replace(layer, dt_limit=(0.0, math.inf)) to study it without"
         )
     if group is None and layer.groups > 1:
         raise HypothesisError(
@@ -37,11 +45,10 @@ def token_dynamics(layer: S6Layer, *, group: int | None = None) -> AbstractToken
         )
     one = layer.group(group or 0)
     rates = np.broadcast_to(one.a[0], (one.steps, one.d_state))
-    if one.channels == 1 and not one.norms.any and one.dt_limit == (0.0, float("inf")):
-        mu = one.gain * one.S_C[0, :, 0] * one.S_B[0, :, 0]
-        return ScalarTokenDynamics(
-            mu=mu, s=one.S_Delta()[0, 0] * one.multipliers.dt, a=rates[0], dt_bias=one.dt_bias[0, 0]
-        )
+    if one.channels == 1 and not one.norms.any:
+        products, a, slope = one.scalar_weights()
+        mu = np.array([nearest_float(each) for each in products])
+        return ScalarTokenDynamics(mu=mu, s=np.asarray(nearest_float(slope)), a=a, dt_bias=one.dt_bias[0, 0])
     weights = SelectiveWeights(
         B=_projection(one.S_B[0], one.norms.B, one.multipliers.B),
         C=_projection(one.S_C[0], one.norms.C, one.multipliers.C),

@@ -25,6 +25,7 @@ from .base import Prediction, ScalarSystem
 from .contract import Told
 from .convergent import kappa as numeric_kappa
 from .dichotomy import predict_scenario
+from .slow_divergence import comes_down_to_first
 
 t, T = sp.symbols("t T", positive=True)
 s, b = sp.symbols("s b", real=True)
@@ -162,7 +163,7 @@ def _slow(system: ScalarSystem, told: Told) -> list[TokenAsymptotics]:
             found.append(_zero(l))
         elif first:
             found.append(TokenAsymptotics(l, Growth.LOGARITHM, leading / size, 1 / size, theorem="slow_divergence_law"))
-        elif not system.active[l - 1] and len(mu) == 1:
+        elif comes_down_to_first(system, l):
             found.append(TokenAsymptotics(l, Growth.FROZEN_RATIO, sp.log(t) / size, 1 / size, theorem="zero_tokens"))
         else:
             ratio = None if told.ratios is None else sp.Float(float(told.ratios[l]))

@@ -57,14 +57,15 @@ def power(system: ScalarSystem) -> float:
 def log_normalised(system: ScalarSystem, log_abs: FloatArray, log_remaining: FloatArray) -> FloatArray:
     """ln of 3 mu |s| (T* - t) |x|^3, or of 2 mu delta (T* - t) x^2 for s = 0: tends to 0 for token l*."""
     if system.s == 0:
-        return np.log(2 * system.mu_bar * system.delta_0) + log_remaining + 2 * log_abs
+        return np.log(2 * system.mu_bar) + system.log_delta_0 + log_remaining + 2 * log_abs
     return np.log(3 * system.mu_bar * abs(system.s)) + log_remaining + 3 * log_abs
 
 
 def slow_variable(system: ScalarSystem, token: int, log_abs: FloatArray) -> FloatArray:
-    """F_l(|x|) - F_l(|x_first|) along the values ln|x| (S,) of a token, 0-based.
+    """F_l(|x|) - F_l(|x_last|) along the values ln|x| (S,) of a token, 0-based.
 
-    Gauss-Legendre between successive values, each split so that the integrand varies little.
+    Gauss-Legendre between successive values, each split so that the integrand varies little. Summed from the end: for
+    large biases the first pieces are so large that what is added late would be lost beside them.
     """
     nodes, weights = np.polynomial.legendre.leggauss(12)
     edges = np.concatenate([np.linspace(p, q, 9)[:-1] for p, q in pairwise(log_abs)] + [log_abs[-1:]])
@@ -74,5 +75,5 @@ def slow_variable(system: ScalarSystem, token: int, log_abs: FloatArray) -> Floa
     # Overflow means a token too large to be moved by one rounding error: its F is infinite, and says nothing.
     with np.errstate(over="ignore", invalid="ignore"):
         growth = np.exp(system.a[0] * np.logaddexp(0.0, z))
-        total = np.concatenate([[0.0], np.cumsum((growth * half * weights).sum(axis=1))])
-    return total[::8]
+        pieces = (growth * half * weights).sum(axis=1)
+        return -np.concatenate([np.cumsum(pieces[::-1])[::-1], [0.0]])[::8]

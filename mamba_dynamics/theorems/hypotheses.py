@@ -74,6 +74,11 @@ def one_rate(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     return certified("one decay rate a", rates.size == 1, rates.size)
 
 
+def rate_positive(layer: S6Layer, x0: FloatArray) -> Hypothesis:
+    least = float(layer.a.min())
+    return certified("a > 0", least > 0, least)
+
+
 def mu_negative(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     sign, value = _mu(layer)
     return certified("mu < 0", sign < 0, value)
@@ -106,13 +111,13 @@ def mu_one_signed(layer: S6Layer, x0: FloatArray) -> Hypothesis:
 
 
 def slope_not_zero(layer: S6Layer, x0: FloatArray) -> Hypothesis:
-    s = ScalarSystem.of(layer, x0).s
-    return certified("s != 0", s != 0, s)
+    system = ScalarSystem.of(layer, x0)
+    return certified("s != 0", system.slope != 0, system.s)
 
 
 def slope_zero(layer: S6Layer, x0: FloatArray) -> Hypothesis:
-    s = ScalarSystem.of(layer, x0).s
-    return certified("s = 0", s == 0, s)
+    system = ScalarSystem.of(layer, x0)
+    return certified("s = 0", system.slope == 0, system.s)
 
 
 def no_zero_tokens(layer: S6Layer, x0: FloatArray) -> Hypothesis:
@@ -153,7 +158,10 @@ def only_first_driven_up(layer: S6Layer, x0: FloatArray) -> Hypothesis:
 
 def drives_apart(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     """No K_l = 1: there the exponent is on an edge, and logarithms decide."""
-    sums = convergent.kappa(ScalarSystem.of(layer, x0))[1]
+    system = ScalarSystem.of(layer, x0)
+    if system.sign_of_mu == 0:
+        return Hypothesis("no K_l equals 1", Truth.UNDECIDED, KnownBy.CHECKED)
+    sums = convergent.kappa(system)[1]
     nearest = float(sums[np.argmin(np.abs(sums - 1.0))])
     return checked("no K_l equals 1", nearest, abs(nearest - 1.0))
 

@@ -6,13 +6,17 @@ The paper bounds x_l by O((ln t)^l). Sharp: every token is Theta(ln t). With z =
 
 and the ratios x_l / x_1 freeze at constants >= 1 that depend on the initial data (theory gives no
 formula for them). A token right after a zero token is the exception: the zero token weakens the drive
-that it receives by q = e^{-a Delta(0)} < 1, so only its own term can keep it growing with the rest,
-x_l^2 Delta(x_l) ~ (1 - q) x_1^2 Delta(x_1), and its ratio to x_1 tends to 1 whatever the initial data.
+that it receives by phi(delta_0), phi(tau) = sum_n mu_n e^{-a_n tau} / mu (e^{-a Delta(0)} for N = 1). Where that is
+below 1 (not so for a = 0), only its own term can keep it growing with the rest, and its ratio to x_1 tends to 1
+whatever the initial data: it comes down like x_1^(phi(delta_0) - 1), and stays where x_l^2 Delta(x_l) makes up for
+what is missing.
+For mu_n of one sign.
 """
 
 import numpy as np
 
 from .base import FloatArray, GrowthLaw, LawName, ScalarSystem
+from .convergent import decay_kernel
 
 
 def laws(system: ScalarSystem) -> list[GrowthLaw]:
@@ -24,8 +28,14 @@ def _law(system: ScalarSystem, token: int) -> GrowthLaw:
     if not system.active[token]:
         return GrowthLaw(LawName.ZERO, constant=0.0)
     is_first = not system.active[:token].any()
-    known = is_first or (not system.active[token - 1] and len(system.mu) == 1)
+    known = is_first or comes_down_to_first(system, token)
     return GrowthLaw(LawName.LOGARITHM_OF_TIME, exponent=1.0, constant=1.0 if known else None)
+
+
+def comes_down_to_first(system: ScalarSystem, token: int) -> bool:
+    """Whether an active token lies behind a zero token that weakens what it receives, so that x_l / x_1 tends to 1."""
+    behind_zero = token > 0 and not system.active[token - 1]
+    return behind_zero and bool(decay_kernel(system, np.array(system.delta_0)) < 1)
 
 
 def expansion(system: ScalarSystem, log_t: FloatArray) -> FloatArray:

@@ -87,13 +87,20 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Derivative:
-    """d function / d variable = equals; checked numerically by finite differences, not by differentiating again."""
+    """d function / d variable = equals; checked numerically by finite differences, not by differentiating again.
+
+    A function without the variable in it proves nothing, and is refused.
+    """
 
     says: str
     function: sp.Expr
     variable: sp.Symbol
     equals: sp.Expr
     domain: Domain = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.variable not in self.function.free_symbols:
+            raise ValueError(f"{self.says!r} differentiates {self.function}, which does not contain {self.variable}")
 
     @property
     def formula(self) -> sp.Basic:

@@ -8,6 +8,8 @@ x, y, g, mu, a, S, t, delta = sp.symbols("x y g mu a S t delta", positive=True)
 s, b = sp.symbols("s b", real=True)
 #: Other positive constants.
 c, k, w = sp.symbols("c k w", positive=True)
+#: An entry of the causal mask: 0 or 1, here any number.
+m = sp.Symbol("m", nonnegative=True)
 #: The kept share e^{-a delta_0} of one step, in (0, 1) for the numbers.
 q = sp.Symbol("q", positive=True)
 

@@ -29,10 +29,9 @@ def constant_step(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     return certified("S_Delta = 0", largest == 0, largest)
 
 
-def steps_bounded_below(layer: S6Layer, x0: FloatArray) -> Hypothesis:
+def steps_constant(layer: S6Layer, x0: FloatArray) -> Hypothesis:
     """L = 1 needs no bound of its own, for |x_1| shrinks."""
-    holds = len(x0) == 1 or layer.step_sizes_bounded_below()
-    return certified("Delta is bounded below (S_Delta = 0 or a step-size limit), or L = 1", holds)
+    return certified("S_Delta = 0, or L = 1", len(x0) == 1 or not layer.S_Delta().any())
 
 
 def equal_biases(layer: S6Layer, x0: FloatArray) -> Hypothesis:

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._layer import S6Layer
 from .._outcomes import Scenario
+from .._regime import Regime
 from .._solve import Horizon, solve
 from .._trajectory import FloatArray, TokenTrajectory
 from .._verdict import simulated_scenario
@@ -63,6 +64,11 @@ class Run:
         return integrate_in_log_time(self.dynamics, self.x0)
 
     @cached_property
+    def regime(self) -> Regime:
+        """What the open-ended run has reached (D = 1 only)."""
+        return Regime(self.system, self.trajectory)
+
+    @cached_property
     def scenario(self) -> Scenario:
         """The scenario the run shows by itself."""
         return simulated_scenario(self.trajectory)
@@ -80,8 +86,8 @@ class _ToldByRun(Told):
 
     @property
     def first_token(self) -> int | None:
-        found = self._run.trajectory.blow_up
-        return None if found is None else found.token
+        """l*; None for a run that does not blow up, or where two tokens do so together as far as the run can tell."""
+        return self._run.regime.first_token
 
     @property
     def ratios(self) -> FloatArray | None:

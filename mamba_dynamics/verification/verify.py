@@ -17,7 +17,7 @@ from .._outcomes import Truth
 from ..theorems.catalogue import CATALOGUE
 from ..theorems.contract import Pool, Theorem, WeakerClaim
 from ..theorems.steps import Settled, Step
-from .certified import CERTIFICATES
+from .certified import CERTIFICATES, Certificate
 from .judge import CaseVerdict, all_of, judge, judge_case
 from .measured import Judgement
 from .run import Run
@@ -61,10 +61,11 @@ class TheoremReport:
 
     @property
     def numeric(self) -> Truth:
-        """`fails` if a case fails; `holds` if all but a few undecided ones hold."""
+        """`fails` if a case fails; `holds` if there are cases, and all but a few undecided ones hold."""
         if self.count(Truth.FAILS):
             return Truth.FAILS
-        return Truth.HOLDS if self.count(Truth.HOLDS) >= DECIDED * len(self.cases) else Truth.UNDECIDED
+        enough = bool(self.cases) and self.count(Truth.HOLDS) >= DECIDED * len(self.cases)
+        return Truth.HOLDS if enough else Truth.UNDECIDED
 
     @property
     def truth(self) -> Truth:
@@ -90,11 +91,12 @@ class Verification:
 
     @property
     def truth(self) -> Truth:
-        return all_of([one.truth for one in self.theorems])
+        """`undecided` if nothing was looked at."""
+        return all_of([one.truth for one in self.theorems]) if self.theorems else Truth.UNDECIDED
 
     @property
     def complete(self) -> bool:
-        return all(one.complete for one in self.theorems)
+        return bool(self.theorems) and all(one.complete for one in self.theorems)
 
 
 def verify(
@@ -108,8 +110,8 @@ def verify(
     """Verify theorems of the catalogue.
 
     Args:
-        names: which (see `CATALOGUE`); all of them by default.
-        cases: random cases per theorem.
+        names: which (see `CATALOGUE`), each once however often it is named; all of them by default.
+        cases: random cases per theorem; without any, nothing is decided.
         seed: of the random cases.
         processes: how many to use. 1 works in this process; more are started afresh, so a script that asks for them
             needs the guard `if __name__ == "__main__":`.
@@ -119,7 +121,7 @@ def verify(
         HypothesisError: an unknown theorem. SolveError: a process was ended from outside.
     """
     began = time.perf_counter()
-    theorems = [theorem_named(name) for name in (names if names is not None else CATALOGUE)]
+    theorems = [theorem_named(name) for name in dict.fromkeys(names if names is not None else CATALOGUE)]
     pieces = list(_pieces(theorems, cases, seed))
     results: dict[_Piece, Any] = {}
     for done, (piece, result) in enumerate(_work(pieces, processes), start=1):
@@ -206,9 +208,25 @@ def _judge_cases(theorems: list[Theorem], pool: Pool, piece: _Piece) -> dict[str
 def _settle(theorem: Theorem, seed: int, cases: int):
     """(steps settled, counterexamples judged, certificate): indices into the theorem's own records, to be portable."""
     settled = [step.settle() for step in theorem.steps]
-    refutations = [[_bare(one) for one in judge(Run(claim.case), claim.expected)] for claim in theorem.weaker]
+    refutations = [[_bare(one) for one in _judge_claim(claim)] for claim in theorem.weaker]
     certificate = CERTIFICATES.get(theorem.name)
-    return settled, refutations, certificate(theorem, seed, cases) if certificate else {}
+    return settled, refutations, _certified(certificate, theorem, seed, cases) if certificate else {}
+
+
+def _judge_claim(claim: WeakerClaim) -> list[Judgement]:
+    """A claim on its counterexample; nothing, so not refuted, where that cannot be computed."""
+    try:
+        return judge(Run(claim.case), claim.expected)
+    except Exception:
+        return [Judgement(one, Truth.UNDECIDED) for one in claim.expected]
+
+
+def _certified(certificate: Certificate, theorem: Theorem, seed: int, cases: int) -> dict[str, Any]:
+    """What balls prove; undecided, with the reason, where they cannot be computed."""
+    try:
+        return certificate(theorem, seed, cases)
+    except Exception as error:
+        return {"kind": "certificate", "status": Truth.UNDECIDED.value, "why": f"{type(error).__name__}: {error}"}
 
 
 def _bare(judgement: Judgement) -> Judgement:

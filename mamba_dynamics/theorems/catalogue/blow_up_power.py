@@ -9,13 +9,15 @@ from ..contract import Expected, Origin, Theorem, Told, WeakerClaim
 from ..pools import FAST, scalar_case
 from ..steps import Derivative, Identity, Limit
 from ..symbols import S, a, b, g, mu, w, x
-from .fast_divergence_existence import BREAKS, HYPOTHESES, POWER
+from .fast_divergence_existence import BREAKS, HYPOTHESES, POWER, UNTOLD
 
 CONSTANT = "3 mu |s| (T* - t) |x|^3"
 
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     first = told.first_token
+    if first is None:
+        return UNTOLD
     return (Expected(POWER, fast_divergence.power(ScalarSystem.of(layer, x0)), first), Expected(CONSTANT, 1.0, first))
 
 

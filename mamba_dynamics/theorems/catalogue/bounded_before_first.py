@@ -6,9 +6,10 @@ from ..._layer import S6Layer
 from ..base import FloatArray
 from ..contract import Expected, Origin, Theorem, Told, WeakerClaim
 from ..pools import FAST_LATER, scalar_case
-from ..steps import Derivative, Identity, Limit
-from ..symbols import SOFTPLUS, a, b, delta, g, mu, s, t, w, x, y
+from ..steps import Derivative, Inequality, Limit
+from ..symbols import SOFTPLUS, S, a, b, g, m, mu, s, w, x, y
 from .fast_divergence_existence import BREAKS, HYPOTHESES, POWER
+from .well_posedness import masked_field
 
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
@@ -16,29 +17,41 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 
 _field = mu * x * (x**2 * SOFTPLUS(s * x + b) + sp.exp(-a * SOFTPLUS(s * x + b)) * g)
-_r = sp.Symbol("r", positive=True)
 
 STEPS = (
     Derivative(
-        says="The first l* - 1 tokens form a closed system: a later token y does not enter their fields.",
-        function=_field,
+        says="The first l* - 1 tokens form a closed system: a later token y would enter their fields with the mask's "
+        "entry m = 0 as a factor.",
+        function=masked_field(x, y, m),
         variable=y,
-        equals=sp.Integer(0),
+        equals=m * sp.diff(masked_field(x, y, sp.Integer(1)), y),
     ),
-    Identity(
-        says="That system has its own maximal time of existence, T_1 = w / (2 mu delta) for one token with constant "
-        "step size delta and w = x_0^-2; by the definition of l* it exceeds T*: here x^-2 = w - 2 mu delta t vanishes "
-        "at T_1.",
-        left=2 * mu * delta * t,
-        where={t: w / (2 * mu * delta)},
-        right=w,
+    Inequality(
+        says="As mu > 0 every |x_l| rises: dx/dt >= 0 for the size x of a token of either sign of s x. So it has a "
+        "limit at T*, finite or infinite; for l < l* it is not infinite, as l* is the first index that becomes "
+        "infinite.",
+        smaller=sp.Integer(0),
+        larger=_field,
     ),
-    Limit(
-        says="On the closed interval up to T* = T_1 - r it is continuous, so bounded: x^-2 tends to 2 mu delta r > 0.",
-        expression=2 * mu * delta * (_r + y),
-        variable=y,
-        point=sp.Integer(0),
-        value=2 * mu * delta * _r,
+    Inequality(
+        says="With finite limits the drives are bounded up to T*: where s x > 0 a token's own term is at most that at "
+        "its limit x + w, ...",
+        smaller=x**2 * SOFTPLUS(S * x + b),
+        larger=(x + w) ** 2 * SOFTPLUS(S * (x + w) + b),
+        rises_from=(w, sp.Integer(0)),
+    ),
+    Inequality(
+        says="... where s x < 0 at most (x + w)^2 Delta(0) ...",
+        smaller=x**2 * SOFTPLUS(b - S * x),
+        larger=(x + w) ** 2 * SOFTPLUS(b),
+        rises_from=(S, sp.Integer(0)),
+    ),
+    Inequality(
+        says="... and a token passes on at most what it has received: by induction g_l is at most the sum of these "
+        "bounds.",
+        smaller=sp.exp(-a * w) * g,
+        larger=g,
+        rises_from=(a, sp.Integer(0)),
     ),
     Derivative(
         says="Near T* such a token moves at a bounded speed, so ln|x| changes by O(T* - t): with x = w + g y, y = T* "

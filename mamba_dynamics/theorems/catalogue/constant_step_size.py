@@ -11,7 +11,7 @@ from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import CONSTANT_STEP, scalar_case
 from ..steps import Derivative, Identity
 from ..symbols import delta, mu, t, w, x
-from .fast_divergence_existence import POWER
+from .fast_divergence_existence import POWER, UNTOLD
 
 EXACT = 1e-8
 
@@ -20,8 +20,10 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
     system = ScalarSystem.of(layer, x0)
     exact = ConstantStep.of(system)
     tokens = range(min(2, len(x0)))
+    if system.sign_of_mu > 0 and told.first_token is None:
+        return UNTOLD
     # Where a later token blows up first, these two are still on their way.
-    if system.mu_bar < 0 or told.first_token is None or told.first_token > 1:
+    if system.sign_of_mu < 0 or (told.first_token or 0) > 1:
         return tuple(Expected("ln x^2 along ln t", _at(exact, token), token, Relation.EQUAL, EXACT) for token in tokens)
     time = exact.blow_up_time
     return (
@@ -77,9 +79,9 @@ THEOREM = Theorem(
     origin=Origin.SHARP,
     section="3.5",
     statement=(
-        r"For $s = 0$, $\delta = \mathrm{softplus}(b)$, $p = e^{-a\delta}$: $x_1^{-2} = v = x_{10}^{-2} - 2\mu\delta "
-        r"t$ and $x_2^{-2} = v/(1-p) + K v^p$ with $K$ fixed by $x_{20}$, up to the first blow-up ($\mu > 0$) or for "
-        r"all times."
+        r"For $s = 0$, $a > 0$, $\delta = \mathrm{softplus}(b)$, $p = e^{-a\delta}$: $x_1^{-2} = v = x_{10}^{-2} - "
+        r"2\mu\delta t$ and $x_2^{-2} = v/(1-p) + K v^p$ with $K$ fixed by $x_{20}$, up to the first blow-up ($\mu > "
+        r"0$) or for all times."
     ),
     pool=CONSTANT_STEP,
     hypotheses=hypotheses.all_of(
@@ -87,6 +89,7 @@ THEOREM = Theorem(
         hypotheses.one_rate,
         hypotheses.mu_not_zero,
         hypotheses.slope_zero,
+        hypotheses.rate_positive,
         hypotheses.no_zero_tokens,
     ),
     conclusion=conclusion,
@@ -96,6 +99,7 @@ THEOREM = Theorem(
         "one decay rate a": scalar_case([1.0, 0.5], 0.0, [0.2, 3.0], 0.0, [1.0, 0.5]),
         "mu != 0": scalar_case(0.0, 0.0, 1.0, 0.0, [1.0, 0.5]),
         "s = 0": scalar_case(1.0, 0.5, 1.0, 0.0, [1.0, 0.5]),
+        "a > 0": scalar_case(1.0, 0.0, 0.0, 0.0, [1.0, 0.5]),
         "every token is non-zero": scalar_case(1.0, 0.0, 1.0, 0.0, [1.0, 0.0]),
     },
     weaker=(

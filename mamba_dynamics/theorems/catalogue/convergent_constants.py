@@ -23,7 +23,7 @@ def _steps():
     w, q, k, T = sp.symbols("w q k T", positive=True)
     c, s, b, tau = sp.symbols("c s b tau", real=True)
     n = sp.Symbol("n", integer=True, positive=True)
-    rate = sp.Symbol("r", positive=True)
+    rate, eps = sp.symbols("r eps", positive=True)
     return (
         Limit(
             says="The step size of a vanishing token tends to delta_0 = softplus(b).",
@@ -47,7 +47,7 @@ def _steps():
         ),
         Derivative(
             says="In tau = ln T, u = T x_l^2 obeys du/dtau = u (1 - K_l - u), K_l being the drive of the "
-            "earlier tokens (they have settled); this logistic curve, rate r = 1 - K_l > 0, solves it.",
+            "earlier tokens once they have settled; this logistic curve, rate r = 1 - K_l > 0, solves it.",
             function=rate / (1 + k * sp.exp(-rate * tau)),
             variable=tau,
             equals=(rate / (1 + k * sp.exp(-rate * tau))) * (rate - rate / (1 + k * sp.exp(-rate * tau))),
@@ -59,6 +59,15 @@ def _steps():
             point=sp.oo,
             value=rate,
             decades=(0.0, 1.0, 2.0, 3.0),
+        ),
+        Inequality(
+            says="K_l is a limit itself: u' = u (1 - K(t) - u) with K(t) within eps of K_l from some time on, here "
+            "K(t) = K_l + eps / (1 + k). The curve stays above that with K_l + eps (and, likewise, below that with "
+            "K_l - eps), which tend to 1 - K_l - eps and 1 - K_l + eps, for every eps > 0.",
+            smaller=w * (rate - eps - w),
+            larger=w * (rate - eps / (1 + k) - w),
+            gap=w * eps * k / (1 + k),
+            strict=True,
         ),
         Identity(
             says="With q = e^{-a delta_0}, kappa_1 = 1 and kappa_j = 1 - q for 1 < j < l, the drive of token l is "

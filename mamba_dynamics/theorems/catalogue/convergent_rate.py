@@ -5,7 +5,7 @@ import sympy as sp
 
 from ..._layer import S6Layer
 from .. import hypotheses
-from ..base import FloatArray, ScalarSystem
+from ..base import FloatArray, ScalarSystem, log_step_size
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import CONVERGENT, scalar_case
 from ..steps import Derivative, Identity, Inequality
@@ -17,21 +17,22 @@ EXPONENT, SIZE, ATTENTION = "slope of ln|x| in ln t", "ln x^2 along ln t", "larg
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
     """O(.) with the constants of the proof, so that it can be checked at every t and not only far out."""
     system = ScalarSystem.of(layer, x0)
-    ends = np.stack([np.full(len(system.x0), system.delta_0), np.logaddexp(0.0, system.s * system.x0 + system.b)])
-    least, most = ends.min(axis=0), ends.max(axis=0)
-    rate = 2 * abs(system.mu_bar)
+    # Logarithms: the step size of a token far out underflows.
+    log_steps = np.stack(np.broadcast_arrays(log_step_size(system.b), log_step_size(system.s * system.x0 + system.b)))
+    least, most = log_steps.min(axis=0), log_steps.max(axis=0)
+    log_rate = np.log(2 * abs(system.mu_bar))
     found: list[Expected] = []
     for token in range(len(system.x0)):
         seen = slice(token + 1)
-        attention = abs(system.mu_bar) * float(most[seen].max()) / (rate * float(least[seen].min()))
-        found.append(Expected(SIZE, _over_t(1 / (rate * float(least[token]))), token, Relation.AT_MOST))
+        attention = float(most[seen].max() - least[seen].min()) - np.log(2)
+        found.append(Expected(SIZE, _over_t(-log_rate - float(least[token])), token, Relation.AT_MOST))
         found.append(Expected(ATTENTION, _over_t(attention), token, Relation.AT_MOST))
     return tuple(found)
 
 
-def _over_t(constant: float):
+def _over_t(log_constant: float):
     """ln(constant / t) as a function of ln t."""
-    return lambda log_t: np.log(constant) - log_t
+    return lambda log_t: log_constant - log_t
 
 
 _m, _d, _D, _y, _z = sp.symbols("m d D y z", positive=True)

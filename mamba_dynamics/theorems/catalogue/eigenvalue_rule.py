@@ -27,28 +27,32 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
     )
 
 
-_q = sp.Symbol("q", real=True)
 _k = sp.Symbol("k", positive=True)
 _r = (1 + 2 * delta * _k * t) ** sp.Rational(-1, 2)
-_v1, _v2, _p, _w, _f1 = sp.symbols("v_1 v_2 p w f_1", real=True)
+_v1, _v2, _p, _w = sp.symbols("v_1 v_2 p w", real=True)
 _lambda = sp.Symbol("lambda", real=True)
 
 
+_A = sp.Matrix(2, 2, sp.symbols("M_11 M_12 M_21 M_22", real=True))
+_v = sp.Matrix([_v1, _v2])
+_ray = _v * (1 - 2 * delta * (_v.T * _A * _v)[0] * t) ** sp.Rational(-1, 2)
+
+
 def _q_of(matrix: sp.Matrix) -> sp.Expr:
-    v = sp.Matrix([_v1, _v2])
-    return (v.T * matrix * v)[0]
+    return (_v.T * matrix * _v)[0]
 
 
 STEPS = (
-    Identity(
-        says="With Delta_d = delta every channel has the same d ln x_d / dt = f_d / x_d: the direction stands still.",
-        left=_f1 / _v1,
-        where={_f1: _q * delta * _v1},
-        right=_q * delta,
-        domain={_v1: (0.1, 3.0)},
+    Derivative(
+        says="Token 1 keeps its direction: x = r v, r = (1 - 2 delta q(v) t)^(-1/2), solves dx_d/dt = q(x) delta x_d "
+        "in every channel, as q(r v) = r^2 q(v). Here the first of two.",
+        function=_ray[0],
+        variable=t,
+        equals=(_ray.T * _A * _ray)[0] * delta * _ray[0],
+        domain={t: (1e-4, 5e-3), _v1: (-1.0, 1.0), _v2: (-1.0, 1.0)},
     ),
     Derivative(
-        says="x = r x_0 with r' = q(x_0) delta r^3, as q is quadratic. For q(x_0) = -k: r = (1 + 2 delta k t)^(-1/2).",
+        says="So r' = q(x_0) delta r^3. For q(x_0) = -k: r = (1 + 2 delta k t)^(-1/2).",
         function=_r,
         variable=t,
         equals=-_k * delta * _r**3,

@@ -8,7 +8,7 @@ from .. import hypotheses
 from ..base import FloatArray
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..steps import Derivative, Identity, Inequality
-from ..symbols import SOFTPLUS, w, x
+from ..symbols import SOFTPLUS, delta, w, x, y
 from ..vector_hypotheses import ONE_CHANNEL, opposed_steps, positive_quadrant, q_positive, saddle, two_channels
 from ..vector_pools import SADDLE, matrix_case
 from .eigenvalue_rule import GOES
@@ -60,7 +60,7 @@ def _integral(function, low: float, high: float, panels: int = 4) -> float:
 
 
 _u, _v, _p, _r, _D1, _D2, _q = sp.symbols("u v p r Delta_1 Delta_2 q", real=True)
-_b, _f1 = sp.symbols("b f_1", real=True)
+_b = sp.Symbol("b", real=True)
 _saddle = _p * _u**2 - _r * _v**2
 _m12 = sp.Symbol("M_12", real=True)
 _general = _p * _u**2 + 2 * _m12 * _u * _v + _r * _v**2
@@ -99,11 +99,10 @@ STEPS = (
     ),
     Identity(
         says="... on the line where the first integral F_1(x_1) - F_2(x_2), F_d = int du / (u Delta_d), keeps its "
-        "initial value, for d F_d / dt = f_d / (x_d Delta_d) = q in both channels.",
-        left=_f1 / (x * _D1),
-        where={_f1: _q * _D1 * x},
-        right=_q,
-        domain={_D1: (0.1, 3.0)},
+        "initial value: here for constant step sizes delta and w, where x_d = x_d0 e^{Delta_d Q} with Q = int q dt.",
+        left=sp.log(x) / delta - sp.log(y) / w,
+        where={x: x * sp.exp(delta * _q), y: y * sp.exp(w * _q)},
+        right=sp.log(x) / delta - sp.log(y) / w,
     ),
 )
 
@@ -115,9 +114,10 @@ THEOREM = Theorem(
     origin=Origin.NEW,
     section="4.4",
     statement=(
-        r"A point with $q(x) = 0$ attracts token 1 iff $x^\top \mathrm{sym}(M)(\Delta(x) \odot x) < 0$. So for "
-        r"$M = \mathrm{diag}(p, -r)$, $S_\Delta = \mathrm{diag}(-\alpha, \beta)$ with $p, r, \alpha, \beta > 0$ and "
-        r"$b_1 \le b_2$, token 1 from any $x_0 > 0$ with $q(x_0) > 0$ tends to a non-zero point of the null cone."
+        r"Near a non-zero point with $q(x) = 0$ the null cone of $q$ attracts token 1 if $x^\top "
+        r"\mathrm{sym}(M)(\Delta(x) \odot x) < 0$, and repels it if that is positive. So for $M = \mathrm{diag}(p, "
+        r"-r)$, $S_\Delta = \mathrm{diag}(-\alpha, \beta)$ with $p, r, \alpha, \beta > 0$ and $b_1 \le b_2$, token 1 "
+        r"from any $x_0 > 0$ with $q(x_0) > 0$ tends to a non-zero point of the null cone."
     ),
     pool=SADDLE,
     hypotheses=hypotheses.all_of(

@@ -17,6 +17,12 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
     return (Expected(SCENARIO, "fast_divergence", relation=Relation.EQUAL),)
 
 
+#: Instead of laws that need l*, where no token was found that blows up before all others.
+UNTOLD = (
+    Expected(SCENARIO, "fast_divergence", relation=Relation.EQUAL),
+    Expected("whether l* can be told", "yes", relation=Relation.EQUAL),
+)
+
 STEPS = (
     Inequality(
         says="Earlier tokens only push: dx/dt >= mu x^3 Delta(x) for every token.",

@@ -7,8 +7,8 @@ from .. import hypotheses
 from ..base import FloatArray
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import ANY, scalar_case
-from ..steps import Identity
-from ..symbols import SOFTPLUS, b, mu, s
+from ..steps import Derivative, Identity
+from ..symbols import SOFTPLUS, delta, mu, s, t, x
 from .scaling_symmetry import ROUNDING, field
 
 
@@ -20,22 +20,24 @@ _u, _v = sp.symbols("u v", real=True)
 
 STEPS = (
     Identity(
-        says="The step size depends on s x alone, which the flip leaves as it is.",
-        left=SOFTPLUS(s * _u + b),
-        where={_u: -_u, s: -s},
-        right=SOFTPLUS(s * _u + b),
-    ),
-    Identity(
-        says="What a token receives is even in the earlier tokens: only their squares and step sizes enter.",
-        left=field(_u, _v, sp.Integer(0), mu),
-        where={_u: -_u},
-        right=field(_u, _v, sp.Integer(0), mu),
-    ),
-    Identity(
-        says="So the field is odd under the flip: f(-x; -s) = -f(x; s), and -x(t) solves the flipped system.",
+        says="The field is odd under the flip: f(-x; -s) = -f(x; s) for a token that others drive, as only s x and the "
+        "squares of the others enter; so -x(t) solves the flipped system.",
         left=field(_u, _v, s, mu),
         where={_u: -_u, _v: -_v, s: -s},
         right=-field(_u, _v, s, mu),
+    ),
+    Derivative(
+        says="A solution of one system is one of the other: -x (1 - 2 mu delta x^2 t)^(-1/2), for s = 0, has the "
+        "field of -x as its speed.",
+        function=-x / sp.sqrt(1 + 2 * mu * delta * x**2 * t),
+        variable=t,
+        equals=-mu * delta * (-x / sp.sqrt(1 + 2 * mu * delta * x**2 * t)) ** 3,
+    ),
+    Identity(
+        says="The sign of s alone does matter: for b = 0 the field of token 1 changes by mu s x^4, since softplus(z) - "
+        "softplus(-z) = z.",
+        left=mu * x**3 * (SOFTPLUS(s * x) - SOFTPLUS(-s * x)),
+        right=mu * s * x**4,
     ),
 )
 

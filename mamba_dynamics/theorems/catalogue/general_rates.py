@@ -8,7 +8,7 @@ from .. import convergent, hypotheses
 from ..base import FloatArray, ScalarSystem
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import GENERAL_RATES, scalar_case
-from ..steps import Derivative, Identity, Limit
+from ..steps import Derivative, Identity, Inequality, Limit
 from ..symbols import a, b, g, k, x
 from .convergent_constants import EXPONENT, KAPPA
 
@@ -26,7 +26,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 _m1, _m2 = sp.symbols("m_1 m_2", real=True)
 _tau = sp.Symbol("tau", real=True)
-_r, _T, _K = sp.symbols("r T K", positive=True)
+_r, _T, _K, _eps = sp.symbols("r T K eps", positive=True)
 _fast = _r / (k * sp.exp(_r * _tau) - 1)
 
 STEPS = (
@@ -61,6 +61,14 @@ STEPS = (
         decades=(0.0, 1.0, 2.0, 3.0),
         domain={k: (2.0, 4.0)},
     ),
+    Inequality(
+        says="(K_l is a limit: where K(t) is within eps of it, K(t) = K_l + eps / (1 + k) say, u stays between the "
+        "solutions for K_l - eps and K_l + eps, whose exponents are as near as one likes.)",
+        smaller=-x * (_r + _eps + x),
+        larger=-x * (_r + _eps / (1 + k) + x),
+        gap=x * _eps * k / (1 + k),
+        strict=True,
+    ),
     Identity(
         says="... and x_l = (u / T)^(1/2) with u ~ T^(1 - K) decays like T^(-K / 2).",
         left=sp.sqrt(_T ** (1 - _K) / _T),
@@ -69,6 +77,8 @@ STEPS = (
 )
 
 MIXED_SIGNS = scalar_case([0.9, -1.0], 0.5, [2.0, 0.05], 0.0, np.ones(4))
+#: phi(delta_0) = -0.93: behind the zero token the large token 3, its step size shut, is driven outwards.
+ESCAPING = scalar_case([-2.0, 1.0], -1.0, [5.0, 0.01], 0.0, [1.0, 0.0, 30.0])
 
 THEOREM = Theorem(
     name="general_rates",
@@ -76,10 +86,11 @@ THEOREM = Theorem(
     origin=Origin.NEW,
     section="3.6",
     statement=(
-        r"If $\bar\mu = \sum_n \mu_n < 0$ every token is $O(t^{-1/2})$, whatever the single signs. With $\varphi(\tau) "
-        r"= \sum_n \mu_n e^{-a_n\tau}/\bar\mu$ and $K_l = \sum_{j<l}\kappa_j\varphi(\delta_0(l-j))$: if $K_l < 1$ then "
-        r"$2|\bar\mu|\delta_0 t x_l^2 \to \kappa_l = 1 - K_l$; if $K_l > 1$ then $\kappa_l = 0$ and $x_l$ decays like "
-        r"$t^{-K_l/2}$."
+        r"If $\bar\mu = \sum_n \mu_n < 0$ and every token is non-zero, every token is $O(t^{-1/2})$, whatever the "
+        r"single signs. With $\varphi(\tau) = \sum_n \mu_n e^{-a_n\tau}/\bar\mu$ and $K_l = "
+        r"\sum_{j<l}\kappa_j\varphi(\delta_0(l-j))$: if $K_l < 1$ then $2|\bar\mu|\delta_0 t x_l^2 \to \kappa_l = 1 - "
+        r"K_l$; if $K_l > 1$ then $\kappa_l = 0$ and $x_l$ decays like $t^{-K_l/2}$. Behind a zero token a token with "
+        r"$s\,x_l < 0$ need not tend to zero."
     ),
     pool=GENERAL_RATES,
     hypotheses=hypotheses.all_of(
@@ -102,11 +113,24 @@ THEOREM = Theorem(
             because="the slow state has the larger |mu_n| of the other sign, K_2 = 7.41 > 1: the exponent is -3.7047",
         ),
         WeakerClaim(
+            claim="a negative sum of mu_n makes every token O(t^-1/2), zero tokens or not (as theory 3.6 had it)",
+            origin=Origin.NEW,
+            case=ESCAPING,
+            expected=(Expected(EXPONENT, -0.5, 2, Relation.AT_MOST),),
+            because="token 2 is zero: token 3, large and with its step size shut, receives phi(delta_0) < 0 of token "
+            "1's drive and grows like t^(|phi(delta_0)| / 2)",
+        ),
+        WeakerClaim(
             claim="kappa_l = 1 - e^{-a delta_0} with the mean rate",
             origin=Origin.NAIVE,
             case=scalar_case([-1.0, -0.5], 0.5, [0.2, 3.0], 0.0, np.ones(4)),
             expected=(Expected(KAPPA, float(1 - np.exp(-1.6 * np.log(2))), 1),),
             because="each state decays at its own rate: kappa_2 = 1 - phi(delta_0) = 0.378",
         ),
+    ),
+    remarks=(
+        "Every token does tend to zero: in a bounded part away from zero its own term outweighs what it receives, O(1 "
+        "/ t), and far out with s x_l < 0, its own step size shut, it receives K_{l-1} + kappa_{l-1} = max(1, "
+        "K_{l-1}) > 0 in units of 1 / (2 t). Behind a zero token that is K_{l-1} alone, of any sign.",
     ),
 )

@@ -7,7 +7,7 @@ from .. import hypotheses
 from ..base import FloatArray
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import ANY, scalar_case
-from ..steps import Derivative, Identity, Inequality
+from ..steps import Derivative, Inequality
 from ..symbols import SOFTPLUS, a, b, g, mu, s, t, x
 
 SPEED = "sign(mu) x_l dx_l/dt"
@@ -20,9 +20,7 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
     )
 
 
-_path = sp.Function("x", real=True)(t)
 _own, _drive = x**2 * SOFTPLUS(s * x + b), sp.exp(-a * SOFTPLUS(s * x + b)) * g
-_velocity = sp.Symbol("v", real=True)
 _real = sp.Symbol("u", real=True)
 
 STEPS = (
@@ -49,12 +47,6 @@ STEPS = (
         function=sp.log(x * sp.exp(mu * g * t)),
         variable=t,
         equals=mu * g,
-    ),
-    Identity(
-        says="Half the square changes at the rate x dx/dt = mu x^2 g_l.",
-        left=x * _velocity,
-        where={_velocity: mu * x * (_own + _drive)},
-        right=mu * x**2 * (_own + _drive),
     ),
 )
 

@@ -30,12 +30,6 @@ _u, _v, _rate = sp.symbols("u v r", real=True)
 
 STEPS = (
     Identity(
-        says="The step size depends on s x alone, which (c x, s / c) leaves as it is.",
-        left=SOFTPLUS(s * _u + b),
-        where={_u: c * _u, s: s / c},
-        right=SOFTPLUS(s * _u + b),
-    ),
-    Identity(
         says="The field of a driven token scales like the token itself: f(c x; s / c, mu / c^2) = c f(x; s, mu).",
         left=field(c * _u, c * _v, s / c, mu / c**2),
         right=c * field(_u, _v, s, mu),
@@ -59,15 +53,15 @@ THEOREM = Theorem(
     origin=Origin.SHARP,
     section="3",
     statement=(
-        r"For $D = 1$ the ODE is invariant under $(x, s, \mu) \to (c\,x, s/c, \mu/c^2)$, and $\mu \to \mu/|\mu|$ only "
-        r"rescales time by $|\mu|$: the dynamics depend on $a$, $b$, the sign of $\mu$ and the rescaled tokens "
-        r"$s\,x_0$."
+        r"For $D = 1$ and $\mu \neq 0$ the ODE is invariant under $(x, s, \mu) \to (c\,x, s/c, \mu/c^2)$, and $\mu \to "
+        r"\mu/|\mu|$ only rescales time by $|\mu|$: the dynamics depend on $a$, $b$, the sign of $\mu$ and the "
+        r"rescaled tokens $s\,x_0$."
     ),
     pool=ANY,
-    hypotheses=hypotheses.all_of(hypotheses.one_channel),
+    hypotheses=hypotheses.all_of(hypotheses.one_channel, hypotheses.mu_not_zero),
     conclusion=conclusion,
     steps=STEPS,
-    breaks={"D = 1": hypotheses.TWO_CHANNELS},
+    breaks={"D = 1": hypotheses.TWO_CHANNELS, "mu != 0": scalar_case(0.0, 1.0, 1.0, 0.0, [1.0, 0.5, 0.3, 0.2])},
     weaker=(
         WeakerClaim(
             claim="the sign of s does not matter",

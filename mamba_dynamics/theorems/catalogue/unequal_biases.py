@@ -26,18 +26,19 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 
 
 _m, _u0, _z = sp.symbols("m u_0 z", positive=True)
-_b, _q, _rate_d, _rate_e = sp.symbols("b q r_d r_e", real=True)
+_b, _log_e = sp.symbols("b l_e", real=True)
 _size = (2 * _m * delta * t) ** sp.Rational(-1, 2)
 _M_11, _M_12, _M_21, _M_22 = sp.symbols("M_11 M_12 M_21 M_22", real=True)
 _M = sp.Matrix([[_M_11, _M_12], [_M_21, _M_22]])
 
 STEPS = (
-    Identity(
-        says="d ln|x_d| = q Delta_d dt for every d: d ln|x_d| / d ln|x_e| = Delta_d / Delta_e. (By 4.2 x_1 tends to "
-        "zero, so that Delta_d -> delta_d.)",
-        left=_rate_d / _rate_e,
-        where={_rate_d: _q * x, _rate_e: _q * y},
-        right=x / y,
+    Derivative(
+        says="d ln|x_d| = q Delta_d dt for every d: with x_e = e^{y Q}, Q = int q dt, x_d is the power x / y of x_e "
+        "for constant step sizes x and y: d ln|x_d| / d ln|x_e| = Delta_d / Delta_e. (By 4.2 x_1 tends to zero, so "
+        "that Delta_d -> delta_d.)",
+        function=sp.log(w * sp.exp(_log_e) ** (x / y)),
+        variable=_log_e,
+        equals=x / y,
     ),
     Limit(
         says="Delta_d(x) - delta_d = O(|x|), ...",

@@ -8,7 +8,7 @@ from ..base import FloatArray
 from ..contract import Expected, Origin, Relation, Theorem, Told, WeakerClaim
 from ..pools import ANY, scalar_case
 from ..steps import Derivative, Identity, Inequality
-from ..symbols import SOFTPLUS, a, b, g, mu, s, x, y
+from ..symbols import SOFTPLUS, a, b, g, m, mu, s, x, y
 
 
 def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ...]:
@@ -22,6 +22,16 @@ def conclusion(layer: S6Layer, x0: FloatArray, told: Told) -> tuple[Expected, ..
 _z = sp.Symbol("z", real=True)
 _own = mu * x**3 * SOFTPLUS(s * x + b)
 _driven = mu * x * (x**2 * SOFTPLUS(s * x + b) + sp.exp(-a * SOFTPLUS(s * x + b)) * g)
+
+_step = SOFTPLUS(s * y + b)
+
+
+def masked_field(first: sp.Expr, later: sp.Expr, mask: sp.Expr) -> sp.Expr:
+    """dx_1/dt of two tokens by the dense formula, `mask` the entry of the mask above the diagonal."""
+    elapsed = -SOFTPLUS(s * later + b)
+    seen = mask * mu * first * later * SOFTPLUS(s * later + b) * sp.exp(-a * elapsed)
+    return mu * first**2 * SOFTPLUS(s * first + b) * first + seen * later
+
 
 STEPS = (
     Derivative(
@@ -46,11 +56,12 @@ STEPS = (
         right=sp.Integer(0),
     ),
     Derivative(
-        says="d ln x_l / dt = mu g_l depends on token l and the drive of earlier ones: the field of token l has no "
-        "derivative in a later token y.",
-        function=_driven,
+        says="A later token y would enter the field of token x through P_12 = m mu x y Delta(y) e^{-a (tau_1 - "
+        "tau_2)}, tau_l the step sizes up to l, and through nothing else: the derivative in y has the mask's entry m "
+        "as a factor, and m = 0 above the diagonal.",
+        function=masked_field(x, y, m),
         variable=y,
-        equals=sp.Integer(0),
+        equals=m * mu * x * y * sp.exp(a * _step) * (2 * _step + y * s * (1 + a * _step) / (1 + sp.exp(-s * y - b))),
     ),
     Identity(
         says="Token 1 is a scalar equation: its field is the driven field with g = 0.",

@@ -17,6 +17,11 @@ def scenario(run: Run, token: int | None) -> str:
     return run.scenario.value
 
 
+def first_is_told(run: Run, token: int | None) -> str:
+    """Whether one token blows up before all others, as far as the run can tell."""
+    return "undecided" if run.regime.first_token is None else "yes"
+
+
 def blow_up_time(run: Run, token: int | None) -> float | None:
     found = run.trajectory.blow_up
     return None if found is None else found.time
@@ -78,10 +83,13 @@ def _slope_of_F(run: Run, token: int, other: int) -> Estimate | None:
 
 
 def slow_variable(run: Run, token: int, log_abs: FloatArray) -> FloatArray:
-    """F_l(|x|) - F_l(|x_first|), F_l(u) = int e^{a Delta(u)} du / u, by the trapezoidal rule extrapolated (Romberg)."""
+    """F_l(|x|) - F_l(|x_last|), F_l(u) = int e^{a Delta(u)} du / u, by the trapezoidal rule extrapolated (Romberg).
+
+    Summed from the end, where the slope is read: early pieces can be so large that later ones are lost beside them.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         pieces = [_romberg(lambda y: _stretch(run, token, y), low, high) for low, high in pairwise(log_abs)]
-        return np.concatenate([[0.0], np.cumsum(pieces)])
+        return -np.concatenate([np.cumsum(pieces[::-1])[::-1], [0.0]])
 
 
 def _stretch(run: Run, token: int, log_abs: FloatArray) -> FloatArray:
@@ -104,6 +112,7 @@ def _romberg(function, low: float, high: float, levels: int = 7) -> float:
 
 METERS: dict[str, Meter] = {
     "scenario": scenario,
+    "whether l* can be told": first_is_told,
     "T*": blow_up_time,
     "slope of ln|x| in ln(T* - t)": power,
     "3 mu |s| (T* - t) |x|^3": constant,

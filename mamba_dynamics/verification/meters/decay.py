@@ -16,7 +16,7 @@ def decay_exponent(run: Run, token: int | None) -> Estimate | None:
 def kappa(run: Run, token: int | None) -> Estimate | None:
     """The limit of 2 |mu| delta_0 t x_l^2."""
     found, system = run.trajectory, run.system
-    scale = np.log(2 * abs(system.mu_bar) * system.delta_0)
+    scale = np.log(2 * abs(system.mu_bar)) + system.log_delta_0
     return limiting_factor(scale + found.log_t + 2 * found.log_norms[:, token], found.log_t)
 
 

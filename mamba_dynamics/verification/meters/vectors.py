@@ -6,7 +6,7 @@
 import numpy as np
 
 from ..._linalg import quadratic_form, spectrum_of_M, spectrum_of_symmetric_part
-from ..._outcomes import Scenario
+from ..._outcomes import Outcome, Scenario
 from ..._rates import Estimate, limiting_factor, limiting_slope
 from ..._trajectory import FloatArray
 from ..measured import Meter
@@ -46,7 +46,8 @@ def first_token_defect(run: Run, token: int | None) -> float:
     for x in points(run):
         delta = np.logaddexp(0.0, layer.S_Delta() @ x[0] + layer.dt_bias[0])
         wanted = float(x[0] @ layer.input_output_matrix() @ x[0]) * delta * x[0]
-        worst = max(worst, float(np.max(np.abs(field(run.dynamics, x)[0] - wanted)) / np.max(np.abs(wanted))))
+        gap = float(np.max(np.abs(field(run.dynamics, x)[0] - wanted)))
+        worst = max(worst, gap and gap / max(float(np.max(np.abs(wanted))), np.finfo(float).tiny))
     return worst
 
 
@@ -112,20 +113,26 @@ def profile_constant(run: Run, token: int | None) -> Estimate | None:
     return limiting_factor(values, -found.log_remaining)
 
 
-def _late_log_size(run: Run, token: int | None) -> FloatArray:
-    """ln(t |x_l|^2) over the second half, in ln t, of a run to ln t = LATE."""
+def _late_log_size(run: Run, token: int | None) -> FloatArray | None:
+    """ln(t |x_l|^2) over the second half, in ln t, of a run to ln t = LATE; None if it did not get there."""
     found = run.until(LATE)
+    if found.outcome is not Outcome.REACHED_UNTIL:
+        return None
     return (found.log_t + 2 * found.log_norms[:, token])[found.log_t > LATE / 2]
 
 
-def limsup_size(run: Run, token: int | None) -> float:
-    """The largest t |x_l|^2 at late times."""
-    return float(np.exp(np.max(_late_log_size(run, token), initial=-np.inf)))
+def limsup_size(run: Run, token: int | None) -> float | None:
+    """The largest t |x_l|^2 at late times; infinite where a token blows up before."""
+    if run.until(LATE).outcome is Outcome.BLEW_UP:
+        return np.inf
+    late = _late_log_size(run, token)
+    return None if late is None else float(np.exp(late.max()))
 
 
-def size_range(run: Run, token: int | None) -> float:
+def size_range(run: Run, token: int | None) -> float | None:
     """By how much ln(t |x_l|^2) still varies at late times."""
-    return float(np.ptp(_late_log_size(run, token)))
+    late = _late_log_size(run, token)
+    return None if late is None else float(np.ptp(late))
 
 
 def escape_exponent(run: Run, token: int | None) -> Estimate | None:
@@ -139,15 +146,22 @@ def _dense_symmetric(run: Run) -> FloatArray:
     return np.asarray(np.linalg.eigvalsh((M + M.T) / 2), float)
 
 
-def positive_eigenvalues(run: Run, token: int | None) -> float:
-    """How many eigenvalues of sym(M) are positive, from the dense matrix."""
-    found = _dense_symmetric(run)
-    return float(np.sum(found > DENSE_ROUNDING * np.abs(found).max()))
+def positive_eigenvalues(run: Run, token: int | None) -> float | None:
+    """How many eigenvalues of sym(M) are positive, from the dense matrix; None where rounding does not tell."""
+    return _count(run, 1.0)
 
 
-def negative_eigenvalues(run: Run, token: int | None) -> float:
+def negative_eigenvalues(run: Run, token: int | None) -> float | None:
+    return _count(run, -1.0)
+
+
+def _count(run: Run, side: float) -> float | None:
+    """Eigenvalues of sym(M) on one side; None if more than the D - 2 N zeros of its rank are near zero."""
     found = _dense_symmetric(run)
-    return float(np.sum(found < -DENSE_ROUNDING * np.abs(found).max()))
+    clear = np.abs(found) > DENSE_ROUNDING * np.abs(found).max()
+    if np.sum(~clear) > max(0, run.layer.channels - 2 * run.layer.d_state):
+        return None
+    return float(np.sum(side * found[clear] > 0))
 
 
 def spectrum_gap(run: Run, token: int | None) -> float:
@@ -170,7 +184,7 @@ def _gap(dense, small) -> float:
     for wanted in sorted([*small, *[0.0] * (len(dense) - len(small))], key=abs, reverse=True):
         nearest = int(np.argmin(np.abs(np.asarray(left) - wanted)))
         worst = max(worst, float(abs(left.pop(nearest) - wanted)))
-    return worst / float(np.abs(dense).max())
+    return worst and worst / max(float(np.abs(dense).max()), float(np.abs(small).max()))
 
 
 METERS: dict[str, Meter] = {
