@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._block_facts import BlockFacts as BlockFacts
+    from ._consensus import Consensus as Consensus
     from ._errors import CheckpointError as CheckpointError
     from ._errors import CorruptFile as CorruptFile
     from ._errors import HypothesisError as HypothesisError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from ._errors import SolveError as SolveError
     from ._errors import UnsafeFile as UnsafeFile
     from ._errors import UnsupportedArchitecture as UnsupportedArchitecture
+    from ._fidelity import Fidelity as Fidelity
+    from ._fidelity import fidelity as fidelity
     from ._layer import Multipliers as Multipliers
     from ._layer import Norms as Norms
     from ._layer import RMSNorm as RMSNorm
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
     from ._report import classify_checkpoint as classify_checkpoint
     from ._solve import Horizon as Horizon
     from ._solve import solve as solve
+    from ._tokens_verdict import TokenStatistics as TokenStatistics
+    from ._tokens_verdict import TokensVerdict as TokensVerdict
+    from ._tokens_verdict import tokens_verdict as tokens_verdict
     from ._trajectory import BlowUp as BlowUp
     from ._trajectory import TokenTrajectory as TokenTrajectory
     from ._verdict import TokenVerdict as TokenVerdict
@@ -58,6 +65,19 @@ if TYPE_CHECKING:
     from .checkpoints import open_checkpoint as open_checkpoint
     from .dynamics import AbstractTokenDynamics as AbstractTokenDynamics
     from .dynamics import token_dynamics as token_dynamics
+    from .models import ABLATIONS as ABLATIONS
+    from .models import Block as Block
+    from .models import MambaLM as MambaLM
+    from .models import Stages as Stages
+    from .models import Visit as Visit
+    from .models import load_model as load_model
+    from .models import radial_rates as radial_rates
+    from .models import walk as walk
+    from .models.consensus import ConsensusCurve as ConsensusCurve
+    from .models.consensus import consensus as consensus
+    from .plotting import plot_consensus as plot_consensus
+    from .plotting import plot_hidden_attention as plot_hidden_attention
+    from .plotting import plot_radial_rates as plot_radial_rates
     from .sample import sample_path as sample_path
     from .theorems import GrowthLaw as GrowthLaw
     from .theorems import LawName as LawName
@@ -80,21 +100,28 @@ if TYPE_CHECKING:
     from .verification.verify import verify as verify
 
 _NAMES_OF = {
+    "_block_facts": "BlockFacts",
+    "_consensus": "Consensus",
     "_errors": (
         "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor "
         "SolveError UnsafeFile UnsupportedArchitecture"
     ),
+    "_fidelity": "Fidelity fidelity",
     "_layer": "Multipliers Norms RMSNorm S6Layer",
     "_outcomes": "KnownBy Outcome Scenario TokenFate Truth",
     "_rates": "Estimate limiting_slope limiting_value significance",
     "_report": "Report classify_checkpoint",
     "_solve": "Horizon solve",
+    "_tokens_verdict": "TokenStatistics TokensVerdict tokens_verdict",
     "_trajectory": "BlowUp TokenTrajectory",
     "_verdict": "TokenVerdict Verdict classify",
     "_weights_verdict": "WeightsVerdict weights_verdict",
     "certificates": "Enclosure blow_up_bound enclose own_blow_up_time proved_scenario strictly_copositive",
     "checkpoints": "Checkpoint open_checkpoint",
     "dynamics": "AbstractTokenDynamics token_dynamics",
+    "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
+    "models.consensus": "ConsensusCurve consensus",
+    "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
     "sample": "sample_path",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
     "theorems.asymptotics": "Asymptotics Growth TokenAsymptotics asymptotics",

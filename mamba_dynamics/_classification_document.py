@@ -1,13 +1,20 @@
 """The document of `classify`: a report on a checkpoint, in the words of the JSON contract."""
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._block_facts import BlockFacts
 from ._documents import SCHEMA_VERSION
-from ._report import LayerReport, Report, TokensVerdict
+from ._outcomes import Scenario, TokenFate, Truth
+from ._report import LayerReport, Report, Text
+from ._tokens_verdict import RunPair, TokensVerdict
 from ._weights_verdict import GroupVerdict, WeightsVerdict
+from .checkpoints import Checkpoint
+
+if TYPE_CHECKING:
+    from ._verdict import Verdict
 
 
 def classification_document(report: Report) -> dict[str, Any]:
@@ -15,17 +22,23 @@ def classification_document(report: Report) -> dict[str, Any]:
     checkpoint = report.checkpoint
     return {
         "schema_version": SCHEMA_VERSION,
-        "checkpoint": {
-            "path": str(checkpoint.path),
-            "architecture": checkpoint.architecture,
-            "format": checkpoint.format,
-            "layers": len(checkpoint),
-            "bytes_read": report.bytes_read,
-            "bytes_total": checkpoint.bytes_total,
-            "warnings": list(checkpoint.warnings),
-        },
+        "checkpoint": checkpoint_document(checkpoint) | {"bytes_read": report.bytes_read},
         "layers": [_layer(layer) for layer in report.layers],
+        "text": None if report.text is None else _text(report.text),
         "summary": {"scenario_counts": scenario_counts(report)},
+    }
+
+
+def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What every document says of the checkpoint it is about."""
+    return {
+        "path": str(checkpoint.path),
+        "architecture": checkpoint.architecture,
+        "format": checkpoint.format,
+        "layers": len(checkpoint),
+        "bytes_read": checkpoint.bytes_read,
+        "bytes_total": checkpoint.bytes_total,
+        "warnings": list(checkpoint.warnings),
     }
 
 
@@ -67,6 +80,8 @@ def _layer(report: LayerReport) -> dict[str, Any]:
             "tokens": None if report.tokens is None else report.tokens.scenario,
         },
         "known_by": weights.known_by,
+        "agreement": levels_agree(report),
+        "block": None if report.block is None else _block(report.block),
         "dead": any(group.dead for group in weights.groups),
         "dropped": list(weights.layer.dropped),
         "disagreements": list(weights.disagreements),
@@ -121,20 +136,73 @@ def _step_size(weights: WeightsVerdict) -> dict[str, float]:
     }
 
 
+def levels_agree(report: LayerReport) -> dict[str, Truth] | None:
+    """Whether the eigenvalue rule and the certificate tell what the tokens do; undecided where either is silent."""
+    weights, tokens = report.weights, report.tokens
+    if weights is None or tokens is None:
+        return None
+    return {level: _same(getattr(weights, level), tokens.scenario) for level in ("spectral", "certified")}
+
+
+_SILENT = (Scenario.MIXED, Scenario.UNDECIDED)
+_DIVERGING = (Scenario.DIVERGENT, Scenario.SLOW_DIVERGENCE, Scenario.FAST_DIVERGENCE)
+
+
+def _same(said: Scenario, seen: Scenario) -> Truth:
+    if said in _SILENT or seen in _SILENT:
+        return Truth.UNDECIDED
+    same = said is seen or (said is Scenario.DIVERGENT and seen in _DIVERGING)
+    return Truth.HOLDS if same else Truth.FAILS
+
+
+def _text(text: Text) -> dict[str, Any]:
+    return {
+        "ids": text.ids,
+        "pieces": text.pieces,
+        "consensus": {
+            name: {"leading_share": curve.leading_share, "participation_ratio": curve.participation_ratio}
+            for name, curve in text.consensus.items()
+        },
+    }
+
+
+def _block(block: BlockFacts) -> dict[str, Any]:
+    return {
+        "radial_rates": block.radial_rates,
+        "growing_fraction": block.growing,
+        "skip_sign_mean": block.skip_sign_mean,
+        "skip_correlation": block.skip_correlation,
+        "sign_is_convention": block.sign_is_convention,
+    }
+
+
 def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
     cosines = tokens.alignment[np.isfinite(tokens.alignment)]
     known = cosines.size > 0
+    each = tokens.statistics
     document: dict[str, Any] = {
         "count": tokens.count,
+        "integrated": tokens.integrated,
         "alignment_mean": float(cosines.mean()) if known else None,
         "alignment_negative_fraction": float(np.mean(cosines < 0)) if known else None,
+        "q_negative_fraction": float(np.mean(each.q < 0)),
+        "raw_step": {
+            "min": float(each.raw_step_min.min()),
+            "mean": float(each.raw_step_mean.mean()),
+            "max": float(each.raw_step_max.max()),
+        },
+        "groups": [
+            {"alignment": each.alignment[g], "q": each.q[g], "importance": each.importance[g]}
+            for g in range(len(each.q))
+        ],
         "scenarios": dict(Counter(fate.value for fate in tokens.fates)),
         "why_no_scenarios": tokens.why_not,
         "agreement": tokens.agreement,
+        "survives_halved_tolerances": _survives(tokens),
         "runs": [],
     }
-    for verdict in tokens.verdicts or ():
-        run = verdict.trajectory
+    for pair, prefix, fates in zip(tokens.runs or (), tokens.prefixes, tokens.fates_by_group, strict=True):
+        verdict, run = pair.verdict, pair.verdict.trajectory
         document["runs"].append(
             {
                 "outcome": run.outcome,
@@ -144,9 +212,53 @@ def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
                 "blow_up_time_error": run.blow_up.error if run.blow_up else None,
                 "blow_up_token": run.blow_up.token + 1 if run.blow_up else None,
                 "log1p_t_final": run.log1p_t[-1],
-                "fates": [token.fate for token in verdict.tokens],
+                "blows_up_together": blow_up_companions(verdict),
+                "fates": fates,
                 "log_norms_final": run.log_norms[-1],
                 "rhs_evaluations": run.rhs_evaluations,
+                "decided_prefix": None if prefix is None else _prefix(prefix),
             }
         )
     return document
+
+
+def _prefix(prefix: RunPair) -> dict[str, Any]:
+    """The first tokens whose run is decided where that of all is not."""
+    run = prefix.verdict.trajectory
+    return {
+        "tokens": prefix.count,
+        "scenario": prefix.scenario,
+        "outcome": run.outcome,
+        "why": run.why,
+        "blow_up_time": run.blow_up.time if run.blow_up else None,
+        "fates": prefix.fates,
+    }
+
+
+def _survives(tokens: TokensVerdict) -> bool | None:
+    """Whether runs with half the tolerance repeat every scenario and fate; None where there was no such run."""
+    pairs = [pair for pair in tokens.runs or () if pair.check is not None]
+    if not pairs:
+        return None
+    return all(
+        pair.scenario is pair.verdict.simulated and pair.fates == tuple(one.fate for one in pair.verdict.tokens)
+        for pair in pairs
+    )
+
+
+def blow_up_companions(verdict: "Verdict") -> list[dict[str, Any]]:
+    """The tokens (1-based) that blow up at T* like the first one, each with its size over that of the first."""
+    run = verdict.trajectory
+    if run.blow_up is None:
+        return []
+    last, half = run.log_norms[-1], run.log_norms[len(run) // 2]
+    first = run.blow_up.token
+    return [
+        {
+            "token": token.index + 1,
+            "ratio": float(np.exp(last[token.index] - last[first])),
+            "log_ratio_change": float(last[token.index] - last[first] - half[token.index] + half[first]),
+        }
+        for token in verdict.tokens
+        if token.fate is TokenFate.FAST_DIVERGENCE
+    ]

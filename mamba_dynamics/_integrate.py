@@ -7,7 +7,7 @@ CHUNK steps, and points along it are evaluated in blocks of fixed size.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import diffrax
 import equinox as eqx
@@ -39,6 +39,12 @@ class Observed(NamedTuple):
     log_rate: FloatArray  # ln rho
     growth: FloatArray  # d ln|x_l| / ds
     restlessness: FloatArray  # each token's speed over its own bound
+
+
+class StatePath(Protocol):
+    """The state along a chunk, as a function of the clock."""
+
+    def evaluate(self, t0: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Chunk:
     end: Point
     clock: LogClock | None
     observed: Observed | None
-    interpolation: diffrax.AbstractPath
+    interpolation: StatePath
     steps: int
     evaluations: int
     failed: bool
@@ -88,13 +94,15 @@ def observe_start(dynamics: AbstractLogDynamics) -> tuple[Point, Observed]:
 
 
 def integrate_chunk(
-    dynamics: AbstractLogDynamics, start: Point, method: Method, log_rate_range: tuple[float, float]
+    dynamics: AbstractLogDynamics,
+    start: Point,
+    method: Method,
+    log_rate_range: tuple[float, float],
+    max_step: float = MAX_STEP,
 ) -> Chunk:
-    """Try up to CHUNK steps from `start`, stopping early once ln rho leaves its range."""
-    s0, dt0, rtol, atol, span = (
-        jnp.asarray(value, dtype=float) for value in (start.s, start.dt, method.rtol, method.atol, log_rate_range)
-    )
-    solution = _integrate(dynamics, start.state, s0, dt0, rtol, atol, span, method.solver)
+    """Try up to CHUNK steps of at most `max_step` from `start`, stopping early once ln rho leaves its range."""
+    numbers = (start.s, min(start.dt, max_step), method.rtol, method.atol, log_rate_range, max_step)
+    solution = _integrate(dynamics, start.state, tuple(jnp.asarray(one, dtype=float) for one in numbers), method.solver)
     accepted, tried = int(solution.stats["num_accepted_steps"]), int(solution.stats["num_steps"])
     failed = not any(bool(solution.result == one) for one in _GOES_ON)
     path, evaluations = solution.interpolation, tried * method.stages
@@ -110,14 +118,14 @@ def integrate_chunk(
     return Chunk(end, clock, observed, path, tried, evaluations, failed)
 
 
-def observe(dynamics: AbstractLogDynamics, path: diffrax.AbstractPath, s: FloatArray) -> Observed:
+def observe(dynamics: AbstractLogDynamics, path: StatePath, s: FloatArray) -> Observed:
     """What is seen at clock readings s along a chunk."""
     return _in_blocks(partial(_observe_along, dynamics, path), s, CHUNK)
 
 
 @eqx.filter_jit
-def _integrate(dynamics, state, s0, dt0, rtol, atol, log_rate_range, solver):
-    low, high = log_rate_range
+def _integrate(dynamics, state, numbers, solver):
+    s0, dt0, rtol, atol, (low, high), max_step = numbers
 
     def leaves_range(s, state, args, **_):
         log_rate = dynamics.log_rate(state)
@@ -130,7 +138,7 @@ def _integrate(dynamics, state, s0, dt0, rtol, atol, log_rate_range, solver):
         jnp.asarray(1e300),
         dt0,
         state,
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, dtmax=MAX_STEP, dtmin=MIN_STEP),
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, dtmax=max_step, dtmin=MIN_STEP),
         saveat=diffrax.SaveAt(steps=True, dense=True),
         adjoint=diffrax.ForwardMode(),
         event=diffrax.Event(leaves_range),

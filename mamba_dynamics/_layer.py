@@ -220,6 +220,16 @@ class S6Layer:
         """Delta(0) = softplus(b), clipped to `dt_limit`, shape (GROUPS, STEPS)."""
         return np.clip(np.logaddexp(0.0, self.dt_bias), *self.dt_limit)
 
+    def raw_step_sizes(self, tokens: ArrayLike, group: int = 0) -> FloatArray:
+        """S_Delta x + b of tokens (L, D) in a group, before softplus, (L, STEPS); a norm on it included."""
+        low = np.asarray(tokens, float) @ self.dt_down[group].T
+        norm = self.norms.dt
+        if norm is not None:
+            low = low / np.sqrt(np.mean(low**2, axis=1, keepdims=True) + norm.eps)
+            low = low if norm.weight is None else low * norm.weight
+        raw = low if self.dt_up is None else low @ self.dt_up[group].T
+        return self.multipliers.dt * raw + self.dt_bias[group]
+
     def step_sizes_bounded_below(self, group: int = 0) -> bool:
         """Whether Delta has a positive lower bound over all tokens: S_Delta = 0, a norm on it, or a lower limit."""
         constant = not self.dt_down[group].any() or (self.dt_up is not None and not self.dt_up[group].any())

@@ -1,76 +1,42 @@
 """`classify_checkpoint`: a checkpoint's layers, judged by their weights and, if there are tokens, by what these do.
 
-Weights alone need no JAX; it is imported only once tokens are to be integrated.
+Tokens are given (the layers' own inputs), drawn at random, or those of a text, which is then read by the model itself:
+its forward pass is walked layer by layer, and each layer's scan inputs are the tokens. Weights alone need no JAX; it is
+imported only once tokens are to be integrated.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from ._block_facts import BlockFacts
 from ._errors import CheckpointError, LayerShapeError
 from ._layer import S6Layer
-from ._linalg import FloatArray, alignment
-from ._outcomes import Scenario, TokenFate, Truth
+from ._linalg import FloatArray
+from ._outcomes import Scenario, Truth
+from ._tokens_verdict import MAX_STEPS, MOST_INTEGRATED, TOKEN_RTOL, TokensVerdict, tokens_verdict, width_of
 from ._weights_verdict import WeightsVerdict, weights_verdict
 from .checkpoints import Checkpoint, LayerSlot, open_checkpoint
 
 if TYPE_CHECKING:
-    from ._verdict import Verdict
-
-#: Tolerances of the integration of a real layer's tokens: blow-up times are then good to about 1e-7.
-TOKEN_RTOL = 1e-8
-
-_NOT_CLOSED = (
-    "no ODE is integrated: B, C and Delta of this kind are functions of the normed residual u, not of the scan's input "
-    "x, so the S6-only ODE is not closed; alignments are those of the tokens taken as u"
-)
-
-
-@dataclass(frozen=True, eq=False)
-class TokensVerdict:
-    """What given tokens do under one layer.
-
-    `alignment`: cos of the angle between S_C x and S_B x, (GROUPS, L), NaN where undefined. `verdicts`: one per
-    group, theory and simulation side by side; None with `why_not` where there is no closed ODE.
-    """
-
-    count: int
-    alignment: FloatArray
-    verdicts: "tuple[Verdict, ...] | None"
-    why_not: str | None = None
-
-    @property
-    def scenario(self) -> Scenario:
-        """The scenario that every group's run shows; mixed if they differ."""
-        if self.verdicts is None:
-            return Scenario.UNDECIDED
-        found = {verdict.simulated for verdict in self.verdicts}
-        return found.pop() if len(found) == 1 else Scenario.MIXED
-
-    @property
-    def fates(self) -> list[TokenFate]:
-        """The fate of every token of every group, in order."""
-        return [token.fate for verdict in self.verdicts or () for token in verdict.tokens]
-
-    @property
-    def agreement(self) -> Truth:
-        """Fails if theory is contradicted in some group; holds if it is confirmed in all."""
-        found = [verdict.agreement for verdict in self.verdicts or ()]
-        if Truth.FAILS in found:
-            return Truth.FAILS
-        return Truth.HOLDS if found and set(found) == {Truth.HOLDS} else Truth.UNDECIDED
+    from .models.consensus import ConsensusCurve
 
 
 @dataclass(frozen=True, eq=False)
 class LayerReport:
-    """One layer: its verdicts, or the one-line reason why it could not be read."""
+    """One layer: its verdicts, or the one-line reason why it could not be read.
+
+    `block` is there where the model itself read a text.
+    """
 
     slot: LayerSlot
     weights: WeightsVerdict | None = None
     tokens: TokensVerdict | None = None
+    block: BlockFacts | None = None
     error: str | None = None
 
     @property
@@ -84,12 +50,25 @@ class LayerReport:
 
 
 @dataclass(frozen=True, eq=False)
+class Text:
+    """The tokens that the model read: ids (L,), the pieces of text they stand for, and their consensus by depth.
+
+    `consensus` maps "full" and "without_gate" to the measures of the residual stream, layer after layer.
+    """
+
+    ids: NDArray[np.int64]
+    pieces: list[str] | None
+    consensus: "dict[str, ConsensusCurve]"
+
+
+@dataclass(frozen=True, eq=False)
 class Report:
-    """A checkpoint and the reports on its layers."""
+    """A checkpoint and the reports on its layers; `text` is what the model itself read, if anything."""
 
     checkpoint: Checkpoint
     layers: tuple[LayerReport, ...]
     bytes_read: int
+    text: Text | None = None
 
     @property
     def errors(self) -> list[str]:
@@ -105,28 +84,46 @@ def classify_checkpoint(
     tokens: FloatArray | None = None,
     random_tokens: int | None = None,
     seed: int = 0,
+    text: str | None = None,
+    ids: ArrayLike | None = None,
+    depth: int | None = None,
+    integrate: int | None = None,
     rtol: float = TOKEN_RTOL,
-    max_steps: int = 4096,
+    max_steps: int = MAX_STEPS,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Report:
-    """Judge the layers of a checkpoint by their weights and, if tokens are given, by what the tokens do.
+    """Judge the layers of a checkpoint by their weights and, if there are tokens, by what the tokens do.
 
     Args:
         path: anything `open_checkpoint` takes; `groups` and `variant` as there.
         layers: positions among the S6 layers (negative ones from the end), or a slice; default all.
         tokens: initial tokens (L, d_inner) for every layer (Mamba-2: (L, d_model), taken as u).
         random_tokens: instead, this many standard normal tokens per layer, from `seed` and the layer's index.
+        text, ids: instead, a text or token ids (L,) that the model itself reads; each layer's tokens are then the
+            inputs of its scan. `depth` cycles the layers so far when the tokens' consensus is measured.
+        integrate: how many of the first tokens to integrate (by causality they do not depend on the later ones);
+            default all given or random tokens, and the first MOST_INTEGRATED of a text.
         rtol, max_steps: tolerance and budget of the integration.
         progress: called with (done, total, name) before each layer and once at the end.
 
     Raises:
-        CheckpointError: the checkpoint cannot be opened. A single bad layer is reported, not raised.
+        CheckpointError: the checkpoint cannot be opened, or is no language model that could read a text. A single bad
+            layer is reported, not raised.
         LayerShapeError: no such layer, or tokens that do not fit.
     """
+    if sum(one is not None for one in (tokens, random_tokens, text, ids)) > 1:
+        raise LayerShapeError("expected one kind of tokens, found several of tokens, random_tokens, text and ids")
     checkpoint = open_checkpoint(path, groups=groups, variant=variant)
     chosen = _chosen(len(checkpoint), layers)
+    reading = text is not None or ids is not None
+    if reading:
+        read = _read_text(checkpoint, text, ids)
+        inputs = _inputs_from_text(checkpoint, read, chosen)
+        integrate = MOST_INTEGRATED if integrate is None else integrate
+    else:
+        read, inputs = None, ((index, None, None) for index in chosen)
     reports = []
-    for done, index in enumerate(chosen):
+    for done, (index, x0, block) in enumerate(inputs):
         slot = checkpoint.layers[index]
         if progress:
             progress(done, len(chosen), slot.name)
@@ -136,50 +133,58 @@ def classify_checkpoint(
         except (CheckpointError, LayerShapeError) as error:
             reports.append(LayerReport(slot, error=str(error)))
             continue
-        x0 = _tokens_for(layer, tokens, random_tokens, seed)
-        judged = None if x0 is None else tokens_verdict(layer, x0, rtol=rtol, max_steps=max_steps)
-        reports.append(LayerReport(slot, weights, judged))
+        x0 = x0 if reading else _tokens_for(layer, tokens, random_tokens, seed)
+        judged = None
+        if x0 is not None:
+            judged = tokens_verdict(layer, x0, rtol=rtol, max_steps=max_steps, integrate=integrate)
+        reports.append(LayerReport(slot, weights, judged, block))
+    whole = None if read is None else Text(*read, _consensus_of(checkpoint, read[0], depth, progress))
     if progress:
         progress(len(chosen), len(chosen), "")
-    return Report(checkpoint, tuple(reports), checkpoint.bytes_read)
+    return Report(checkpoint, tuple(reports), checkpoint.bytes_read, whole)
 
 
-def tokens_verdict(layer: S6Layer, x0: FloatArray, *, rtol: float = TOKEN_RTOL, max_steps: int = 4096) -> TokensVerdict:
-    """Alignments of tokens x0 under a layer, and the ODE integrated from them in each of its groups.
+def _read_text(checkpoint: Checkpoint, text: str | None, ids) -> tuple[NDArray[np.int64], list[str] | None]:
+    """(token ids, their pieces) of a text; ids that are given have pieces only where there is a tokenizer."""
+    from .checkpoints.language_model import language_model_weights
+    from .checkpoints.tokenizer import tokenizer_of
 
-    x0 has shape (L, width), width = D, or D times the heads where every head has its own channels (Zamba).
-    """
-    parts = _split(layer, np.asarray(x0, float))
-    cosines = np.stack([alignment(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)])
-    if not layer.closed:
-        return TokensVerdict(len(x0), cosines, None, _NOT_CLOSED)
-    from ._verdict import classify
-
-    verdicts = tuple(
-        classify(layer.group(g), part, rtol=rtol, atol=rtol, max_steps=max_steps) for g, part in enumerate(parts)
-    )
-    return TokensVerdict(len(x0), cosines, verdicts)
-
-
-def _width(layer: S6Layer) -> int:
-    return layer.channels * (layer.groups if layer.group_axis == "head" else 1)
+    vocabulary = language_model_weights(checkpoint).vocabulary
+    if text is None:
+        try:
+            return np.asarray(ids), tokenizer_of(checkpoint, vocabulary).pieces(np.asarray(ids))
+        except CheckpointError:
+            return np.asarray(ids), None
+    tokenizer = tokenizer_of(checkpoint, vocabulary)
+    found = tokenizer.ids(text)
+    if found.size == 0:
+        raise LayerShapeError("expected a text of at least one token, found an empty one; give some text")
+    return found, tokenizer.pieces(found)
 
 
-def _split(layer: S6Layer, x0: FloatArray) -> list[FloatArray]:
-    """The tokens each group sees: its own channels for heads, all of them for groups and scan directions."""
-    if x0.ndim != 2 or x0.shape[1] != _width(layer) or len(x0) == 0:
-        raise LayerShapeError(
-            f"{layer.name}: tokens should have shape (L, {_width(layer)}) with L >= 1, found {x0.shape}; "
-            "give the layer's own inputs, one row per token"
-        )
-    if not np.all(np.isfinite(x0)):
-        raise LayerShapeError(f"{layer.name}: tokens should be finite, found NaN or infinite values; check the file")
-    return np.split(x0, layer.groups, axis=1) if layer.group_axis == "head" else [x0] * layer.groups
+def _inputs_from_text(checkpoint: Checkpoint, read, chosen: list[int]) -> Iterator[tuple[int, FloatArray, BlockFacts]]:
+    """(layer, its tokens in float64, facts of its block) for the chosen layers, in the order of the walk."""
+    from .models import walk
+
+    wanted = set(chosen)
+    for visit in walk(checkpoint, read[0], depth=max(wanted, default=-1) + 1):
+        if visit.index in wanted:
+            tokens = visit.stages.x if checkpoint.layers[visit.index].kind != "mamba2" else visit.stages.u
+            yield visit.index, np.asarray(tokens, np.float64), BlockFacts.of(visit)
+
+
+def _consensus_of(checkpoint: Checkpoint, ids, depth: int | None, progress) -> "dict[str, ConsensusCurve]":
+    from .models.consensus import consensus
+
+    cases = {"full": (), "without_gate": ("gate",)}
+    return {
+        name: consensus(checkpoint, ids, depth=depth, without=parts, progress=progress) for name, parts in cases.items()
+    }
 
 
 def _tokens_for(layer: S6Layer, tokens, random_tokens: int | None, seed: int) -> FloatArray | None:
     if random_tokens is not None:
-        return np.random.default_rng([seed, layer.index]).normal(size=(random_tokens, _width(layer)))
+        return np.random.default_rng([seed, layer.index]).normal(size=(random_tokens, width_of(layer)))
     return tokens
 
 

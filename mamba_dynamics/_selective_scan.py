@@ -1,4 +1,4 @@
-"""The S6 recurrence and its hidden attention (theory section 1).
+"""The S6 recurrence, its chunked form for heads with one decay rate (SSD), and its hidden attention (theory section 1).
 
 Symbols, for L tokens in D channels with N states:
 
@@ -6,14 +6,20 @@ Symbols, for L tokens in D channels with N states:
     delta (L, D)                     step sizes, positive
     a (D, N)                         decay rates, A = -a
 
-    h_{d,l} = exp(-a_d delta_ld) h_{d,l-1} + delta_ld B_l x_ld,      y_ld = C_l . h_{d,l}
+    h_{d,l} = exp(-a_d delta_ld) h_{d,l-1} + delta_ld B_l x_ld,      y_{dl} = C_l . h_{d,l}
 
-(zero-order hold on A, Euler on B: what the reference implementations compute).
+(zero-order hold on A, Euler on B: what the reference implementations compute). In Mamba-2 a head of P channels shares
+one step size and one rate, and the heads of a group share B and C:
+
+    x (L, H, P), B, C (L, G, N), delta (L, H), a (H,)       head h uses group h // (H / G)
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+#: Tokens that the chunked form treats as one matrix product.
+CHUNK = 64
 
 
 @jax.jit
@@ -25,14 +31,63 @@ def selective_scan(
     C: Float[Array, "L N"],
 ) -> Float[Array, "L D"]:
     """y of the recurrence above: O(L D N) work, O(L D + D N) memory."""
+    # States first: the channels, of which there are many, lie side by side in memory.
+    rates = a.T
 
     def step(h, token):
         u, d, b, c = token
-        h = jnp.exp(-a * d[:, None]) * h + u[:, None] * b
-        return h, h @ c
+        h = jnp.exp(-rates * d) * h + b[:, None] * u
+        return h, c @ h
 
-    h0 = jnp.zeros((x.shape[1], B.shape[1]), jnp.result_type(x, delta, a, B, C))
+    h0 = jnp.zeros((B.shape[1], x.shape[1]), jnp.result_type(x, delta, a, B, C))
     return jax.lax.scan(step, h0, (delta * x, delta, B, C))[1]
+
+
+@jax.jit
+def state_space_dual(
+    x: Float[Array, "L H P"],
+    delta: Float[Array, "L H"],
+    a: Float[Array, " H"],
+    B: Float[Array, "L G N"],
+    C: Float[Array, "L G N"],
+) -> Float[Array, "L H P"]:
+    """y of the same recurrence for heads with one decay rate, a chunk of tokens at a time.
+
+    Within a chunk y = (decay o C B^T) x as matrix products; between chunks the state (H, N, P) is passed on.
+    O(L (CHUNK + N) H P) work, O(L H P + H N P + H CHUNK^2) memory.
+
+        @inproceedings{dao2024transformers,
+          title={Transformers are {SSM}s: Generalized Models and Efficient Algorithms Through Structured State Space
+                 Duality},
+          author={Dao, Tri and Gu, Albert},
+          booktitle={International Conference on Machine Learning},
+          year={2024}
+        }
+    """
+    length, heads, _ = x.shape
+    per_group = heads // B.shape[1]
+    padding = -length % CHUNK
+    # Padded tokens have no step size: they neither enter the state nor let it decay.
+    parts = [
+        jnp.pad(one, [(0, padding)] + [(0, 0)] * (one.ndim - 1)).reshape(-1, CHUNK, *one.shape[1:])
+        for one in (delta[..., None] * x, a * delta, B, C)
+    ]
+    causal = jnp.tril(jnp.ones((CHUNK, CHUNK), bool))
+
+    def step(h, chunk):
+        entering, decay, b, c = chunk
+        elapsed = jnp.cumsum(decay, axis=0).T
+        since = jnp.where(causal, elapsed[:, :, None] - elapsed[:, None, :], jnp.inf)
+        pairs = jnp.repeat(jnp.einsum("lgn,jgn->glj", c, b), per_group, axis=0) * jnp.exp(-since)
+        y = jnp.einsum("hlj,jhp->lhp", pairs, entering)
+        b, c = (jnp.repeat(one, per_group, axis=1) for one in (b, c))
+        y += jnp.einsum("lhn,hnp,hl->lhp", c, h, jnp.exp(-elapsed))
+        remaining = jnp.exp(elapsed - elapsed[:, -1:])
+        h = jnp.exp(-elapsed[:, -1])[:, None, None] * h + jnp.einsum("jhn,hj,jhp->hnp", b, remaining, entering)
+        return h, y
+
+    h0 = jnp.zeros((heads, B.shape[2], x.shape[2]), jnp.result_type(x, delta, a, B, C))
+    return jax.lax.scan(step, h0, tuple(parts))[1].reshape(-1, *x.shape[1:])[:length]
 
 
 @jax.jit

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._errors import LayerShapeError, SolveError
-from ._integrate import MIN_STEP, Chunk, Method, Observed, integrate_chunk, observe, observe_start
+from ._integrate import MAX_STEP, MIN_STEP, Chunk, Method, Observed, Point, integrate_chunk, observe, observe_start
+from ._integrate_stiff import integrate_stiff_chunk
 from ._outcomes import Outcome
 from ._trajectory import BlowUp, FloatArray, TokenTrajectory
 from .dynamics import AbstractLogDynamics, AbstractTokenDynamics, ScalarTokenDynamics
 from .dynamics.clocks import LogClock
+from .dynamics.tokens import TokenLogDynamics
 
 #: A blow-up time's error is taken from a second run with tolerances this much looser.
 COMPANION = 100.0
@@ -32,6 +34,15 @@ _KEEPS_PACE = 1e-6
 _BEYOND_ROUNDING = 40.0
 #: A chunk goes on until ln rho is this far past the point where its end time must have been reached.
 _SLACK = 30.0
+#: Nothing is at rest before e^this times the time in which its bound lets it move by its own size.
+_OWN_TIMES = 3.0
+#: Tokens slower than this share of their bounds hover about rest.
+_HOVERING = 1e-6
+#: The explicit method has stalled if no token moves by this share of its size per step, in so many chunks on end.
+_STALLED, _STALLED_CHUNKS = 1e-2, 4
+#: Rosenbrock steps below this, in the growth clock, are no longer than what the explicit method can do where it is
+#: stable; it is tried again after a wait of so many chunks at most.
+_SHORT, _LONGEST_WAIT = 1.0, 32
 #: Rounding error of a sum over a few hundred pieces, relative.
 _ROUNDING = 1e-14
 
@@ -46,7 +57,9 @@ class Horizon:
     log_t_growing_least: ... and may be called slowly diverging from this ln t on when the budget ends first
         (a token that follows a zero token stays slaved to the others, which costs steps in proportion to ln t).
     log_rate: a run whose ln rho has grown by this much has blown up (T* - t is then about e^-log_rate of T*).
-    rest: tokens whose speed has fallen below this fraction of their own bound have come to rest.
+    rest: tokens whose speed has fallen below this fraction of their own bound have come to rest, ...
+    standing: ... provided that, where tokens act on each other (D > 1), none of them has moved by this share of its
+        size while time doubled: a large token's bound is so high that it may drift along the null cone below `rest`.
     """
 
     log_t_decaying: float = 460.5
@@ -55,6 +68,7 @@ class Horizon:
     log_t_growing_least: float = 1.0e3
     log_rate: float = 600.0
     rest: float = 1.0e-11
+    standing: float = 1.0e-6
 
 
 def solve(
@@ -136,6 +150,42 @@ def _checked_tokens(dynamics: AbstractTokenDynamics, x0: ArrayLike) -> FloatArra
     return tokens
 
 
+class _Switch:
+    """Which method takes the next chunk: explicit, until it stalls; then Rosenbrock, until its steps are short too."""
+
+    def __init__(self):
+        self.stiff = False
+        self.stalled = 0
+        self.wait = self.patience = 1
+
+    def update(self, start: Point, chunk: Chunk):
+        if self.stiff:
+            self._after_stiff(chunk)
+        else:
+            self._after_explicit(start, chunk)
+
+    def _after_explicit(self, start: Point, chunk: Chunk):
+        if _movement(start, chunk.end) >= _STALLED * max(chunk.steps, 1):
+            self.stalled, self.wait = 0, 1
+            return
+        self.stalled += 1
+        if self.stalled >= _STALLED_CHUNKS:
+            self.stiff, self.patience = True, self.wait
+
+    def _after_stiff(self, chunk: Chunk):
+        self.patience -= 1
+        if self.patience <= 0 and chunk.end.dt < _SHORT:
+            # One explicit chunk on trial; where it stalls the next trial is put off twice as long.
+            self.stiff, self.stalled, self.wait = False, _STALLED_CHUNKS - 1, min(2 * self.wait, _LONGEST_WAIT)
+
+
+def _movement(start: Point, end: Point) -> float:
+    """The farthest that a token has moved, relative to its size, rotation included."""
+    (y0, v0), (y1, v1) = start.state, end.state
+    moved = np.exp(np.minimum(np.asarray(y1 - y0), _SLACK))[:, None] * np.asarray(v1) - np.asarray(v0)
+    return float(np.linalg.norm(moved, axis=1).max())
+
+
 class _Run:
     """One integration: chunks, the clock along them, and a judgement after each."""
 
@@ -149,6 +199,7 @@ class _Run:
         self.evaluations, self.steps = 1, 0
         self.blow_up: BlowUp | None = None
         self.stop_log_rate = float(self.seen.log_rate[0]) + horizon.log_rate
+        self.switch, self.settling = _Switch(), False
         self.end: tuple[Outcome, str] | None = self._at_the_start()
 
     def _at_the_start(self) -> tuple[Outcome, str] | None:
@@ -160,8 +211,31 @@ class _Run:
 
     def go(self) -> "_Run":
         while self.end is None:
-            self.end = self._extend(integrate_chunk(self.dynamics, self.point, self.method, self._log_rate_range()))
+            self.end = self._extend(self._next_chunk())
         return self
+
+    def _next_chunk(self) -> Chunk:
+        if not isinstance(self.dynamics, TokenLogDynamics):
+            return self._explicit_chunk()
+        if self.switch.stiff:
+            chunk = integrate_stiff_chunk(self.dynamics, self.point, self.method.rtol, self.method.atol)
+        else:
+            chunk = self._explicit_chunk()
+        self.switch.update(self.point, chunk)
+        return chunk
+
+    def _explicit_chunk(self) -> Chunk:
+        """Near rest steps as long as stability allows keep the tokens hovering at the tolerance: halved they settle."""
+        hovering = self._activity() < _HOVERING
+        max_step = 0.5 * self.point.dt if hovering and not self.settling else MAX_STEP
+        self.settling = hovering and not self.settling
+        return integrate_chunk(self.dynamics, self.point, self.method, self._log_rate_range(), max_step)
+
+    def _activity(self) -> float:
+        """The largest restlessness among the tokens that count, and growth among all."""
+        log_norms = self.seen.log_norms[-1]
+        alive = log_norms > log_norms.max() - _NEGLIGIBLE
+        return float(max(self.seen.restlessness[-1][alive].max(initial=0.0), self.seen.growth[-1].max()))
 
     def _log_rate_range(self) -> tuple[float, float]:
         """Where a chunk may stop early: t is about 1 / rho while tokens grow slowly or decay."""
@@ -172,10 +246,9 @@ class _Run:
         """Append a chunk and judge the run; None to go on."""
         self.steps += chunk.steps
         self.evaluations += chunk.evaluations
-        end = None
+        self.point, end = chunk.end, None
         if chunk.clock is not None and chunk.observed is not None:
             self.clock = chunk.clock if self.clock is None else self.clock.extended(chunk.clock)
-            self.point = chunk.end
             self._append(chunk.clock.edges[1:], chunk.observed)
             end = self._judge(self.clock, chunk, chunk.observed)
         if end is None and chunk.failed:
@@ -198,18 +271,32 @@ class _Run:
         log_t, growth, log_norms = float(clock.log_times()[-1]), recent.growth[-1], recent.log_norms[-1]
         if not np.isfinite(log_t):
             return Outcome.SOLVER_FAILED, "the rates left float64's range; rescale the tokens (x, S_Delta, M)"
-        alive = log_norms > log_norms.max() - _NEGLIGIBLE
         if self.goal is not None and np.logaddexp(0.0, log_t) >= self.goal:
             return self._cut(clock, chunk, self.goal)
         if recent.log_rate[-1] > self.stop_log_rate:
             return self._judge_blow_up(clock, growth)
-        if recent.restlessness[-1][alive].max() < horizon.rest and growth.max() < horizon.rest:
+        if self._activity() < horizon.rest and self._stands(clock):
             return Outcome.CONVERGED_TO_EQUILIBRIUM, f"the tokens' speeds fell below {horizon.rest:g} of their bounds"
         if log_t >= horizon.log_t_decaying and recent.growth.max() <= 0 and self._all_shrunk(log_norms):
             return Outcome.CONVERGED_TO_ZERO, f"every token was still shrinking at ln t = {log_t:.6g}"
         if log_t >= horizon.log_t_growing:
             return Outcome.DIVERGES_SLOWLY, f"a token was still growing at ln t = {log_t:.6g}, without blowing up"
         return None
+
+    def _stands(self, clock: LogClock) -> bool:
+        """Whether no token that counts has moved while time doubled, though each had the time to by its own bound."""
+        if not isinstance(self.dynamics, TokenLogDynamics):
+            return True
+        log_t, log_norms = clock.at(self.s, clock.log_times()), self.seen.log_norms[-1]
+        alive = log_norms > log_norms.max() - _NEGLIGIBLE
+        before = int(np.searchsorted(log_t, log_t[-1] - np.log(2.0), side="right")) - 1
+        with np.errstate(under="ignore"):
+            then, now = (
+                self.seen.sign[k][alive] * np.exp(self.seen.log_abs[k][alive] - log_norms[alive, None])
+                for k in (max(before, 0), -1)
+            )
+        had_time = log_t[-1] + np.asarray(self.dynamics.log_bounds(self.point.state))[alive].min() > _OWN_TIMES
+        return bool(had_time and np.linalg.norm(now - then, axis=1).max() < self.horizon.standing)
 
     def _all_shrunk(self, log_norms: FloatArray) -> bool:
         start = self.seen.log_norms[0]

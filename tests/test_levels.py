@@ -13,26 +13,32 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
     {"_errors", "_outcomes", "sample"},
-    {"_layer", "_linalg", "_documents"},
+    {"_layer", "_linalg", "_documents", "_consensus"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
-    {"_trajectory", "_rates"},
+    {"models"},
+    {"_trajectory", "_rates", "_rosenbrock"},
     {"_fates", "_integrate"},
+    {"_integrate_stiff"},
     {"_solve"},
     {"_regime"},
-    {"_verdict"},
+    {"_verdict", "_stack_limit", "_smooth_flow"},
+    {"_tokens_verdict", "_block_facts"},
+    {"_ablations"},
     {"_report", "_simulation_document", "verification"},
-    {"_classification_document"},
+    {"_classification_document", "_fidelity", "plotting"},
+    {"_fidelity_document"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
-NUMERICS = {"_selective_scan", "dynamics", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
+NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
+NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
-WITHOUT_JAX |= {"_classification_document"}
+WITHOUT_JAX |= {"_classification_document", "_consensus", "_tokens_verdict", "_block_facts"}
 #: Where proofs are written down; predictions, which `classify` needs, do without.
 WITH_SYMPY = {"theorems/catalogue", "theorems/steps.py", "theorems/symbols.py", "theorems/asymptotics.py"}
 HEAVY = {"jax", "jaxtyping", "equinox", "diffrax", "torch", "sympy", "matplotlib"}
@@ -98,7 +104,9 @@ def test_weights_need_no_jax(path):
         assert not found & (HEAVY - {"sympy"} if proofs else HEAVY)
 
 
-@pytest.mark.parametrize("package", ["certificates", "checkpoints", "dynamics", "theorems", "verification", "cli"])
+@pytest.mark.parametrize(
+    "package", ["certificates", "checkpoints", "dynamics", "models", "theorems", "verification", "cli"]
+)
 def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
     prefix = f"mamba_dynamics.{package}."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mamba_dynamics import LayerShapeError, S6Layer, Scenario, Truth, classify_checkpoint, sample_path
-from mamba_dynamics._report import tokens_verdict
+from mamba_dynamics._tokens_verdict import tokens_verdict
 
 
 def definite(sign, seed):

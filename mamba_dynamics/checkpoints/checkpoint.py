@@ -52,10 +52,11 @@ class Checkpoint:
     """An opened checkpoint. `layers` and `layer(i)` use positions among the S6 layers, from 0.
 
     `architecture` is that of `config.json`, or the closest the tensors' names allow; `config` is
-    the parsed file or None. Several kinds of layers may share one checkpoint.
+    the parsed file or None, `folder` where it and the tokenizer lie. Several kinds of layers may share one checkpoint.
     """
 
     path: Path
+    folder: Path
     architecture: str
     format: str
     config: dict[str, Any] | None
@@ -110,7 +111,8 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     _require_options(groups, variant)
     _refuse_numpy_archive(path)
     archive = open_archive(path)
-    config = read_config(archive.folder if archive.folder is not None else path.parent)
+    folder = archive.folder if archive.folder is not None else path.parent
+    config = read_config(folder)
     found = find_layers(archive, variant)
     description = describe(config)
     architecture, warnings = _architecture(archive, found, description)
@@ -120,6 +122,7 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
+        folder=folder,
         architecture=architecture,
         format=archive.format,
         config=None if config is None else dict(config.values),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._errors import CheckpointError, CorruptFile, MissingTensor
 from .._layer import FloatArray
@@ -64,7 +65,11 @@ class LayerTensors:
         return shape
 
     def read(self, suffix: str, rows: slice | None = None) -> FloatArray:
-        """The values in float64, which holds every accepted number format exactly.
+        """The values in float64, which holds every accepted number format exactly; see `stored`."""
+        return np.asarray(self.stored(suffix, rows), dtype=np.float64)
+
+    def stored(self, suffix: str, rows: slice | None = None) -> NDArray[np.floating]:
+        """The values as they are stored: float64, or float32, which holds every smaller format exactly.
 
         Raises `CorruptFile` when a value is not finite, `CheckpointError` when they are quantised.
         """
@@ -76,7 +81,7 @@ class LayerTensors:
                 f"{self.name}: {suffix} should be stored as one of {', '.join(WEIGHT_TYPES)}, found {printable(dtype)} "
                 "(quantised weights); open the checkpoint they were quantised from"
             )
-        array = np.asarray(self.archive.read(full, rows), dtype=np.float64)
+        array = self.archive.read(full, rows)
         bad = array.size - int(np.count_nonzero(np.isfinite(array)))
         if bad:
             raise CorruptFile(

@@ -7,6 +7,7 @@ undecided or theory and simulation disagree.
 import typer
 
 from .classify import classify
+from .fidelity import fidelity
 from .simulate import simulate
 from .verify import verify
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command()(fidelity)
 app.command()(simulate)
 app.command()(verify)
 

@@ -29,17 +29,29 @@ def classify(
     tokens: Annotated[Path | None, typer.Option(help="Integrate from these tokens: a .npy file (L x d_inner).")] = None,
     random_tokens: Annotated[int | None, typer.Option(min=1, help="Integrate from L standard normal tokens.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random tokens.")] = 0,
+    text: Annotated[str | None, typer.Option(help="Integrate from the tokens of this text, read by the model.")] = None,
+    text_file: Annotated[Path | None, typer.Option(help="The same, from a text file (UTF-8).")] = None,
+    token_ids: Annotated[str | None, typer.Option(help="The same, from token ids I,J,... of its vocabulary.")] = None,
+    integrate: Annotated[
+        int | None, typer.Option(min=1, help="Integrate only the first N tokens (of a text: 16 unless told).")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Cycle the layers to this depth when measuring the tokens' consensus.")
+    ] = None,
     rtol: Annotated[float, typer.Option(help="Tolerance of the integration.")] = 1e-8,
-    max_steps: Annotated[int, typer.Option(min=1, help="Budget of solver steps per layer.")] = 4096,
+    max_steps: Annotated[int, typer.Option(min=1, help="Budget of solver steps per run.")] = 2048,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Say what tokens do in each S6 layer of a checkpoint: eigenvalue rule, certificate, and the tokens' own ODE."""
     from .._report import classify_checkpoint
     from .arrays import read_tokens
     from .progress import progress_on_stderr
+    from .text import read_text, whole_numbers
 
-    if tokens is not None and random_tokens is not None:
-        raise typer.BadParameter("give --tokens or --random-tokens, not both")
+    if sum(one is not None for one in (tokens, random_tokens, text, text_file, token_ids)) > 1:
+        raise typer.BadParameter("give one of --tokens, --random-tokens, --text, --text-file and --token-ids")
+    if depth is not None and text is text_file is token_ids is None:
+        raise typer.BadParameter("--depth goes with --text, --text-file or --token-ids")
     chosen = _selection(layer, layers)
     given = None if tokens is None else read_tokens(tokens)
     with progress_on_stderr("layers") as progress:
@@ -51,6 +63,10 @@ def classify(
             tokens=given,
             random_tokens=random_tokens,
             seed=seed,
+            text=text if text_file is None else read_text(text_file),
+            ids=None if token_ids is None else whole_numbers(token_ids, "--token-ids"),
+            depth=depth,
+            integrate=integrate,
             rtol=rtol,
             max_steps=max_steps,
             progress=progress,

@@ -24,6 +24,9 @@ from .first_token import FirstTokenLogDynamics
 from .step_size import log_step_size, step_size
 from .weights import SelectiveWeights
 
+#: Only a coordinate that is zero can have a larger exponent: 0 e^LARGEST = 0, where 0 e^710 would be NaN.
+LARGEST = 700.0
+
 
 class TokenDynamics(AbstractTokenDynamics):
     """dx_l/dt = sum_{j<=l} P_lj x_j for tokens x of shape (L, D)."""
@@ -78,14 +81,22 @@ class TokenLogDynamics(AbstractLogDynamics):
         B, log_B = self.weights.B.scaled(y, v)
         C, log_C = self.weights.C.scaled(y, v)
         log_delta = log_step_size(z)
-        log_input = jnp.where(self.active, log_B + y + jnp.max(log_delta, axis=1), -jnp.inf)
         # Common factor of everything that enters the scan: see ScalarLogDynamics.
-        scale = jnp.max(log_input)
-        entering = v * jnp.exp((log_B + y)[:, None] + log_delta - scale)
+        scale = self.log_input(state, log_B, log_delta)
+        entering = v * jnp.exp(jnp.minimum((log_B + y)[:, None] + log_delta - scale, LARGEST))
         entering = jnp.where(self.active[:, None], entering, 0.0)
         velocity, bound = _scan_with_bound(entering, step_size(z), jnp.asarray(self.weights.a), B, C)
         relative = jnp.where(self.active, jnp.exp(log_C - y), 0.0)
         return relative[:, None] * velocity, relative * bound, scale
+
+    def log_input(self, state, log_B, log_delta):
+        """ln of the largest factor with which a coordinate enters the scan.
+
+        Of coordinates that are not zero, for a large token may keep only those whose step size has vanished.
+        """
+        y, v = state
+        present = self.active[:, None] & (v != 0)
+        return jnp.max(jnp.where(present, jnp.log(jnp.abs(v)) + log_delta + (log_B + y)[:, None], -jnp.inf))
 
     def field(self, state):
         _, v = state
@@ -93,6 +104,11 @@ class TokenLogDynamics(AbstractLogDynamics):
         total = jnp.sum(bound)
         radial = jnp.sum(v * velocity, axis=1) / jnp.where(self.active, jnp.sum(v * v, axis=1), 1.0)
         return (radial / total, (velocity - radial[:, None] * v) / total), scale + jnp.log(total)
+
+    def log_bounds(self, state):
+        """ln of each token's own term in rho, its bound on |dx_l/dt| / |x_l|, shape (L,); -inf for a zero token."""
+        _, bound, scale = self._velocities(state)
+        return jnp.log(bound) + scale
 
     def restlessness(self, state):
         velocity, bound, _ = self._velocities(state)

@@ -23,11 +23,16 @@ class Projection(eqx.Module):
         self, log_amplitude: Float[Array, " L"], direction: Float[Array, "L D"]
     ) -> tuple[Float[Array, "L N"], Float[Array, " L"]]:
         """(w, c) such that the read-out of the tokens e^y v is e^c w, without ever forming e^y."""
-        rows = direction @ jnp.asarray(self.matrix).T
+        return self.scaled_rows(log_amplitude, direction @ jnp.asarray(self.matrix).T)
+
+    def scaled_rows(
+        self, log_amplitude: Float[Array, " *L"], rows: Float[Array, "*L N"]
+    ) -> tuple[Float[Array, "*L N"], Float[Array, " *L"]]:
+        """`scaled` from the plain products S v of the directions."""
         weighted = self.gain * (rows if self.weight is None else rows * self.weight)
         if self.eps is None:
             return weighted, log_amplitude
-        log_mean_square = 2 * log_amplitude + jnp.log(jnp.mean(rows**2, axis=1))
+        log_mean_square = 2 * log_amplitude + jnp.log(jnp.mean(rows**2, axis=-1))
         return weighted, log_amplitude - 0.5 * jnp.logaddexp(log_mean_square, jnp.log(self.eps))
 
 

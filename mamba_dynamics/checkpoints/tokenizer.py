@@ -1,0 +1,88 @@
+"""From text to the token ids of a checkpoint: its own `tokenizer.json`, or bytes for a vocabulary of 256.
+
+`tokenizer.json` is the Hugging Face format, read by the `tokenizers` library (extra `text`); it comes from the same
+stranger as the weights, so it must be a regular file of the same folder and of at most `MAX_BYTES`.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._errors import CheckpointError, CorruptFile
+from .base import shown
+from .checkpoint import Checkpoint
+from .files import open_regular
+from .folder import allowed_root, inside
+
+MAX_BYTES = 100_000_000
+#: The vocabulary of a model that reads bytes.
+BYTES = 256
+
+
+class Tokenizer(Protocol):
+    """What turns text into token ids, and ids into the pieces of text they stand for."""
+
+    def ids(self, text: str) -> NDArray[np.int64]:
+        """Token ids (L,) of a text."""
+        ...
+
+    def pieces(self, ids: NDArray[np.integer]) -> list[str]:
+        """The text of every token, printable, for tables and axes."""
+        ...
+
+
+class ByteTokenizer:
+    """A token is a byte of the text's UTF-8 form."""
+
+    def ids(self, text: str) -> NDArray[np.int64]:
+        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype(np.int64)
+
+    def pieces(self, ids: NDArray[np.integer]) -> list[str]:
+        return [chr(i) if 32 < i < 127 else {32: "␣", 10: "⏎", 9: "⇥"}.get(int(i), f"x{int(i):02x}") for i in ids]
+
+
+class JsonTokenizer:
+    """The tokenizer of a `tokenizer.json`."""
+
+    def __init__(self, text: str, source: str):
+        try:
+            from tokenizers import Tokenizer as Backend
+        except ImportError:
+            raise CheckpointError(
+                f"{source}: expected the tokenizers package, which reads it, found none installed; install it with: "
+                "pip install 'mamba-dynamics[text]', or give --token-ids"
+            ) from None
+        try:
+            self._backend = Backend.from_str(text)
+        except Exception as error:  # the library raises plain Exception for a file it cannot read
+            reason = ascii(str(error))[1:-1][:120]
+            raise CorruptFile(f"{source}: expected a tokenizer, found a file that does not load ({reason})") from None
+
+    def ids(self, text: str) -> NDArray[np.int64]:
+        return np.asarray(self._backend.encode(text, add_special_tokens=False).ids, np.int64)
+
+    def pieces(self, ids: NDArray[np.integer]) -> list[str]:
+        return [self._backend.decode([int(i)], skip_special_tokens=False).replace("\n", "⏎") for i in ids]
+
+
+def tokenizer_of(checkpoint: Checkpoint, vocabulary: int) -> Tokenizer:
+    """The tokenizer beside the weights; bytes where there is none and the vocabulary has 256 tokens.
+
+    Raises:
+        CheckpointError: there is no tokenizer, or the extra that reads it is missing.
+        CorruptFile, UnsafeFile: the file is broken, too large, or leads out of its folder.
+    """
+    path = inside(checkpoint.folder, "tokenizer.json", allowed_root(checkpoint.folder))
+    if path is not None:
+        with open_regular(path) as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise CorruptFile(f"{shown(path)}: expected at most {MAX_BYTES} bytes, found more")
+        return JsonTokenizer(raw.decode("utf-8", "replace"), shown(path))
+    if vocabulary == BYTES:
+        return ByteTokenizer()
+    raise CheckpointError(
+        f"{shown(checkpoint.folder)}: expected tokenizer.json for a vocabulary of {vocabulary}, found none; download "
+        "it with the model, or give --token-ids"
+    )
