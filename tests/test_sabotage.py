@@ -34,7 +34,7 @@ FAULTS = {
         "dynamics/scalar.py", "jnp.exp(-a * delta) * h", "jnp.exp(a * delta) * h", ("convergent_constants",)
     ),
     "decay with the wrong sign in the scan": Fault(
-        "_selective_scan.py", "jnp.exp(-a * d[:, None]) * h", "jnp.exp(a * d[:, None]) * h", ("well_posedness",)
+        "_selective_scan.py", "jnp.exp(-rates * d) * h", "jnp.exp(rates * d) * h", ("well_posedness",)
     ),
     "softplus replaced by exp": Fault(
         "dynamics/step_size.py", "return jnp.logaddexp(z, 0.0)", "return jnp.exp(z)", ("blow_up_time",)
