@@ -321,3 +321,17 @@ def test_a_tokenizer_may_not_lie_elsewhere(with_tokenizer, tmp_path_factory):
     result = CliRunner().invoke(app, ["classify", str(with_tokenizer), "--text", "the cat"])
     assert result.exit_code == 1
     assert "link out of" in result.stderr
+
+
+def test_progress_in_a_log_begins_again_with_every_part(monkeypatch, capsys):
+    """Consensus comes after minutes of integrating: its first call has nothing done, so no time left to tell."""
+    from mamba_dynamics.cli import progress
+
+    monkeypatch.setattr(progress, "BETWEEN_LINES", 0.0)
+    with progress.progress_on_stderr("layers") as show:
+        show(0, 4, "first")
+        show(2, 4, "third")
+        show(4, 4, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("2 of 4 layers")

@@ -51,7 +51,7 @@ def _lines(unit: str) -> Callable[[int, int, str], None]:
     def show(done: int, total: int, name: str) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= BETWEEN_LINES and done < total:
+        if now - last >= BETWEEN_LINES and 0 < done < total:
             last = now
             left = (now - began) * (total - done) / done
             print(f"{done} of {total} {unit}, about {left:.0f} s left ({name})", file=sys.stderr, flush=True)
