@@ -46,7 +46,7 @@ class LayerReport:
             return False
         if self.tokens is None or self.tokens.verdicts is None:
             return True
-        return self.tokens.scenario is not Scenario.UNDECIDED and self.tokens.agreement is not Truth.FAILS
+        return self.tokens.decided and self.tokens.agreement is not Truth.FAILS
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,11 +133,16 @@ class TokensVerdict:
 
     @property
     def scenario(self) -> Scenario:
-        """The scenario that every group's run shows; mixed if they differ."""
-        if self.runs is None:
-            return Scenario.UNDECIDED
+        """The scenario that every group's run shows; mixed if they differ, undecided if one of them is."""
         found = set(self.simulated)
+        if not found or Scenario.UNDECIDED in found:
+            return Scenario.UNDECIDED
         return found.pop() if len(found) == 1 else Scenario.MIXED
+
+    @property
+    def decided(self) -> bool:
+        """Whether every group's scenario and every integrated token's fate is decided."""
+        return self.scenario is not Scenario.UNDECIDED and TokenFate.UNDECIDED not in self.fates
 
     @cached_property
     def fates_by_group(self) -> tuple[tuple[TokenFate, ...], ...]:

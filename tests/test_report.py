@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mamba_dynamics import LayerShapeError, S6Layer, Scenario, Truth, classify_checkpoint, sample_path
+from mamba_dynamics import LayerShapeError, S6Layer, Scenario, TokenFate, Truth, classify_checkpoint, sample_path
 from mamba_dynamics._tokens_verdict import tokens_verdict
 
 
@@ -38,6 +38,22 @@ def test_groups_that_do_different_things_are_mixed():
     assert both.scenario is Scenario.MIXED
     assert both.agreement is Truth.HOLDS
     assert len(both.fates) == 4
+
+
+def test_one_undecided_group_leaves_the_layer_undecided():
+    """`mixed` would say that its groups do different things, and exit as if all were decided."""
+    from dataclasses import replace
+
+    both = tokens_verdict(stacked(definite(-1.0, 0), definite(1.0, 1), "direction"), np.ones((2, 2)))
+    assert both.decided
+    one, two = both.runs
+    open_end = replace(one, verdict=replace(one.verdict, simulated=Scenario.UNDECIDED), check=None)
+    some = replace(both, runs=(open_end, two))
+    assert some.scenario is Scenario.UNDECIDED
+    assert not some.decided
+    token = replace(one.verdict.tokens[0], fate=TokenFate.UNDECIDED)
+    unsure = replace(one, verdict=replace(one.verdict, tokens=(token, *one.verdict.tokens[1:])), check=None)
+    assert not replace(both, runs=(unsure, two)).decided
 
 
 def test_progress_names_every_layer_once():
