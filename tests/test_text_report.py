@@ -249,6 +249,7 @@ def test_the_text_output_tells_what_matters():
         (("--text", ""), 1, "empty"),
         (("--token-ids", "1,300"), 1, "0..255"),
         (("--token-ids", "1,x"), 2, "whole numbers"),
+        (("--token-ids", "99999999999999999999"), 1, "64-bit"),
         (("--text", "a", "--random-tokens", "2"), 2, "one of"),
         (("--depth", "3"), 2, "--depth"),
         (("--text-file", "no such file"), 1, "nothing there"),

@@ -111,7 +111,10 @@ class LanguageModelWeights:
         """The embedding's rows of token ids (L,), shape (L, d); each row is read once."""
         ids = np.asarray(ids)
         if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
-            raise LayerShapeError(f"token ids should be whole numbers of shape (L,) with L >= 1, found {ids.shape}")
+            raise LayerShapeError(
+                f"token ids should be 64-bit whole numbers of shape (L,) with L >= 1, found {ids.dtype} of shape "
+                f"{ids.shape}; give one text's ids from the model's own tokenizer"
+            )
         if ids.min() < 0 or ids.max() >= self.vocabulary:
             raise LayerShapeError(
                 f"token ids should lie in 0..{self.vocabulary - 1} (the vocabulary of this checkpoint), found "

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from .._classification_document import blow_up_companions, scenario_counts
 from .._outcomes import Scenario
+from .output import as_markup
 
 if TYPE_CHECKING:
     from .._report import LayerReport, Report
@@ -24,9 +24,9 @@ def print_report(report: "Report") -> None:
     checkpoint = report.checkpoint
     share = report.bytes_read / checkpoint.bytes_total if checkpoint.bytes_total else 0.0
     part = f" ({share:.0%})" if share <= 1 else ", some of them more than once"
-    console.print(f"[bold]{_printable(str(checkpoint.path))}[/bold]")
+    console.print(f"[bold]{as_markup(str(checkpoint.path))}[/bold]")
     console.print(
-        f"{_printable(checkpoint.architecture)}, {checkpoint.format}, {len(checkpoint)} S6 layers; "
+        f"{as_markup(checkpoint.architecture)}, {checkpoint.format}, {len(checkpoint)} S6 layers; "
         f"read {report.bytes_read:,} of {checkpoint.bytes_total:,} bytes{part}"
     )
     console.print(_table(report))
@@ -39,10 +39,6 @@ def print_report(report: "Report") -> None:
             if layer.tokens is not None:
                 _print_tokens(console, layer, layer.tokens, pieces)
     _print_summary(console, report)
-
-
-def _printable(text: str) -> str:
-    return escape("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text))
 
 
 def _table(report: "Report") -> Table:
@@ -126,7 +122,7 @@ def _fates(layer: "LayerReport", tokens: "TokensVerdict", group: int, pieces: li
     assert tokens.verdicts is not None
     norms, each = tokens.verdicts[group].trajectory.log_norms, tokens.statistics
     for i, fate in enumerate(tokens.fates_by_group[group]):
-        cells = [str(i + 1), *([_printable(pieces[i])] if pieces is not None else [])]
+        cells = [str(i + 1), *([as_markup(pieces[i])] if pieces is not None else [])]
         cells += [f"{each.alignment[group, i]:+.3f}", f"{each.importance[group, i]:+.3f}"]
         cells += [_size(norms[0, i]), _size(norms[-1, i]), fate.value]
         table.add_row(*cells, *([f"{radial[i]:+.3f}"] if radial is not None else []))
@@ -194,7 +190,7 @@ def _print_summary(console: Console, report: "Report") -> None:
         )
     warnings = dict.fromkeys([*report.checkpoint.warnings, *(line for one in judged for line in one.warnings)])
     for line in warnings:
-        console.print(f"note: {_printable(line)}")
+        console.print(f"note: {as_markup(line)}")
     if judged:
         console.print(f"dropped by the infinite-depth limit: {', '.join(judged[0].layer.dropped)}")
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .._fidelity_document import summary
-from .classification_text import _printable
+from .output import as_markup
 
 if TYPE_CHECKING:
     from .._ablations import Ablation, ScenarioRun
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def print_fidelity(found: "Fidelity") -> None:
     """Print the three parts: stacks of S6 layers, the flow in depth, and what is left out."""
     console, checkpoint = Console(), found.checkpoint
-    console.print(f"[bold]{_printable(str(checkpoint.path))}[/bold]")
-    console.print(f"{_printable(checkpoint.architecture)}, {len(checkpoint)} layers, {found.tokens} tokens, float64")
+    console.print(f"[bold]{as_markup(str(checkpoint.path))}[/bold]")
+    console.print(f"{as_markup(checkpoint.architecture)}, {len(checkpoint)} layers, {found.tokens} tokens, float64")
     _print_limits(console, found)
     _print_stream(console, found.stream)
     if found.ablations:

@@ -32,10 +32,20 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def fail(message: str) -> None:
     """Print one line on stderr and exit with code 1; control characters of untrusted names are escaped."""
-    line = " ".join(message.split())
-    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
-    typer.echo(f"mamba-dynamics: {printable}", err=True)
+    typer.echo(f"mamba-dynamics: {printable(' '.join(message.split()))}", err=True)
     raise typer.Exit(1)
+
+
+def printable(text: str) -> str:
+    """A stranger's text with its control characters escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def as_markup(text: str) -> str:
+    """The same for rich, whose markup it must not be taken for."""
+    from rich.markup import escape
+
+    return escape(printable(text))
 
 
 def print_json(document: dict[str, Any]) -> None:
