@@ -79,6 +79,10 @@ if TYPE_CHECKING:
     from .plotting import plot_hidden_attention as plot_hidden_attention
     from .plotting import plot_radial_rates as plot_radial_rates
     from .sample import sample_path as sample_path
+    from .style import PREDICTED as PREDICTED
+    from .style import SIGNED as SIGNED
+    from .style import STYLE as STYLE
+    from .style import TOKEN_COLOURS as TOKEN_COLOURS
     from .theorems import GrowthLaw as GrowthLaw
     from .theorems import LawName as LawName
     from .theorems import Prediction as Prediction
@@ -123,6 +127,7 @@ _NAMES_OF = {
     "models.consensus": "ConsensusCurve consensus",
     "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
     "sample": "sample_path",
+    "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
     "theorems.asymptotics": "Asymptotics Growth TokenAsymptotics asymptotics",
     "theorems.catalogue": "CATALOGUE",

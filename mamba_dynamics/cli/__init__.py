@@ -8,6 +8,7 @@ import typer
 
 from .classify import classify
 from .fidelity import fidelity
+from .figures import figures
 from .simulate import simulate
 from .verify import verify
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(classify)
 app.command()(fidelity)
+app.command()(figures)
 app.command()(simulate)
 app.command()(verify)
 

@@ -1,0 +1,92 @@
+"""`mamba-dynamics figures`: the paper's figures and ours, data and pictures, each from one name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import fail, one_line_errors, print_json
+from .progress import progress_on_stderr
+
+if TYPE_CHECKING:
+    from paper_figures.catalogue import PaperFigure
+    from paper_figures.make import Made
+
+
+@one_line_errors
+def figures(
+    name: Annotated[list[str] | None, typer.Argument(help="Figures to make; default: all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for data and pictures, made if need be.")] = None,
+    formats: Annotated[str, typer.Option("--formats", help="Comma list of png, svg, pdf.")] = "png,svg,pdf",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is random.")] = 0,
+    list_: Annotated[bool, typer.Option("--list", help="Say which figures there are, and make none.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Make figures: OUT/NAME/data.npz and OUT/NAME/NAME.png, .svg, .pdf.
+
+    Data that an earlier run left in OUT from the same code and seed are used again.
+    """
+    wanted = _wanted(name)
+    if list_:
+        _print_list(wanted, json)
+        return
+    if out is None:
+        raise typer.BadParameter("expected a folder for the figures (or --list)", param_hint="--out")
+    endings = _endings(formats)
+    from paper_figures.make import make
+
+    made: "list[Made]" = []
+    with progress_on_stderr("figures") as show:
+        for done, figure in enumerate(wanted):
+            show(done, len(wanted), figure.name)
+            try:
+                made.append(make(figure, out, seed=seed, formats=endings))
+            except OSError as error:
+                fail(f"expected to write {figure.name} into {out}, found {error.strerror}: choose another --out")
+            if not json:
+                typer.echo(made[-1].files[1])
+    if json:
+        print_json({"schema_version": 1, "seed": seed, "figures": [_document(one) for one in made]})
+
+
+def _wanted(names: list[str] | None) -> "list[PaperFigure]":
+    from paper_figures.catalogue import FIGURES
+
+    for name in names or ():
+        if name not in FIGURES:
+            fail(f"expected the name of a figure, found {name!r}: choose from {', '.join(FIGURES)}")
+    return [FIGURES[name] for name in dict.fromkeys(names or FIGURES)]
+
+
+def _endings(text: str) -> list[str]:
+    from paper_figures.make import FORMATS
+
+    endings = list(dict.fromkeys(text.split(",")))
+    for ending in endings:
+        if ending not in FORMATS:
+            raise typer.BadParameter(f"expected some of {', '.join(FORMATS)}, found {ending!r}", param_hint="--formats")
+    return endings
+
+
+def _print_list(wanted: "list[PaperFigure]", json: bool) -> None:
+    if json:
+        print_json({"schema_version": 1, "figures": [_facts(figure) for figure in wanted]})
+        return
+    width = max(len(figure.name) for figure in wanted)
+    for figure in wanted:
+        typer.echo(f"{figure.name:{width}}  {figure.title}")
+
+
+def _document(made: "Made") -> dict[str, Any]:
+    files = {file.suffix.removeprefix("."): str(file) for file in made.files}
+    return {**_facts(made.figure), "files": files, "reused_data": made.reused, "wall_seconds": made.seconds}
+
+
+def _facts(figure: "PaperFigure") -> dict[str, Any]:
+    return {
+        "name": figure.name,
+        "title": figure.title,
+        "claim": figure.claim,
+        "paper": figure.paper or None,
+        "theorems": list(figure.theorems),
+    }

@@ -1,0 +1,59 @@
+"""A figure's data on disk: one npz of plain arrays, written whole or not at all, and never read when it is stale."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mamba_dynamics
+
+from .catalogue import FOLDER, Data, PaperFigure
+
+DATA = "data.npz"
+#: The array that says what the data were computed from.
+FINGERPRINT = "fingerprint"
+
+
+def fingerprint(figure: PaperFigure, seed: int) -> str:
+    """A digest of everything the data depend on: the seed, the figure's `compute.py` and the whole package."""
+    package = Path(mamba_dynamics.__file__).parent
+    digest = hashlib.sha256(f"seed {seed}".encode())
+    for path in [FOLDER / figure.name / "compute.py", *sorted(package.rglob("*.py"))]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def read(folder: Path, wanted: str | None = None) -> Data | None:
+    """The data in `folder`; None where there are none, they are damaged, or their fingerprint is not the wanted one."""
+    try:
+        with np.load(folder / DATA, allow_pickle=False) as file:
+            data = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
+    found = str(data.pop(FINGERPRINT, ""))
+    return data if wanted is None or found == wanted else None
+
+
+def write(folder: Path, data: Data, found: str) -> None:
+    """Put the data into `folder`, under the fingerprint `found`."""
+    for name, array in data.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"expected plain arrays, found objects in {name!r}")
+    arrays: dict[str, Any] = {**data, FINGERPRINT: np.asarray(found)}
+    with_temporary(folder / DATA, lambda path: np.savez_compressed(path, **arrays))
+
+
+def with_temporary(target: Path, write_to: Callable[[Path], object]) -> None:
+    """Let `write_to` write a file beside `target` and then put it in its place in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last, as numpy and matplotlib go by it.
+    temporary = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        write_to(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
