@@ -8,9 +8,9 @@ from paper_figures.catalogue import FIGURES, FOLDER, PaperFigure
 INTRODUCTION = """# The figures
 
 One folder each: `figure.toml` says what is shown, `compute.py` computes the data (seeded, on the CPU), `plot.py` only
-reads them. `mamba-dynamics figures --out DIR` makes all of them, as PNG, SVG and PDF; data that are there already from the
-same code and seed are used again. `tests/figures` compares the data of each with the theory. This table is written by
-`python scripts/make_figure_table.py`; the run times are upper bounds on two cores, held by a test.
+reads them. `mamba-dynamics figures --out DIR` makes all of them, as PNG, SVG and PDF; data that are there already from
+the same code and seed are used again. `tests/figures` compares the data of each with the theory. This table is written
+by `python scripts/make_figure_table.py`; the run times are upper bounds on two cores, held by a test.
 
 | figure | claim | in the paper | command | run time |
 |---|---|---|---|---|

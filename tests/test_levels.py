@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
     {"_errors", "_outcomes", "sample", "style"},
-    {"_layer", "_linalg", "_documents", "_consensus"},
+    {"_layer", "_linalg", "_documents", "_consensus", "plotting"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
@@ -27,7 +27,7 @@ LEVELS = [
     {"_tokens_verdict", "_block_facts"},
     {"_ablations"},
     {"_report", "_simulation_document", "verification"},
-    {"_classification_document", "_fidelity", "plotting"},
+    {"_classification_document", "_fidelity"},
     {"_fidelity_document"},
     {"cli"},
     {"__init__", "__main__"},

@@ -1,29 +1,22 @@
-"""Pictures of what the other modules compute: each function draws on given axes and returns them, and never shows them.
-
-plot_hidden_attention(visit.hidden_attention(0), pieces)     a heat map of P, signed, on a logarithmic scale
-plot_consensus(report.text.consensus)                        how far tokens point the same way, along the depth
-plot_radial_rates(report)                                    which tokens each block grows or shrinks
-"""
+"""What a model does to the tokens of a text: hidden attention, consensus along the depth, radial rates."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 
-if TYPE_CHECKING:
-    from ._report import Report
-    from .models.consensus import ConsensusCurve
+from ..style import SIGNED
+from .axes import given_or_new, token_axis
 
-#: Diverging and colour-blind safe: purple below zero, orange above.
-DIVERGING = "PuOr_r"
+if TYPE_CHECKING:
+    from .._report import Report
+    from ..models.consensus import ConsensusCurve
+
 #: Entries of a hidden attention this many decades below the largest are drawn like zero.
 DECADES = 4
-#: Longer texts get ticks at every so many tokens instead of their pieces.
-MOST_PIECES = 40
 
 
 def plot_hidden_attention(
@@ -36,20 +29,20 @@ def plot_hidden_attention(
         pieces: the text of every token, for the axes.
     """
     P = np.asarray(attention, float)
-    ax = _axes(ax)
+    ax = given_or_new(ax)
     largest = float(np.abs(P).max()) or 1.0
     norm = SymLogNorm(linthresh=largest * 10.0**-DECADES, vmin=-largest, vmax=largest)
     shown = np.ma.masked_where(np.triu(np.ones(P.shape, bool), 1), P)
-    image = ax.imshow(shown, cmap=DIVERGING, norm=norm, interpolation="nearest")
+    image = ax.imshow(shown, cmap=SIGNED, norm=norm, interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label=r"$P_{lj}$")
-    _token_axis(ax, "x", len(P), pieces, "attended token $j$")
-    _token_axis(ax, "y", len(P), pieces, "token $l$")
+    token_axis(ax, "x", len(P), pieces, "attended token $j$")
+    token_axis(ax, "y", len(P), pieces, "token $l$")
     return ax
 
 
 def plot_consensus(curves: "Mapping[str, ConsensusCurve]", *, ax: Axes | None = None) -> Axes:
     """The leading share of every curve against depth; 1 is collinear tokens."""
-    ax = _axes(ax)
+    ax = given_or_new(ax)
     for name, curve in curves.items():
         ax.plot(np.arange(len(curve.leading_share)), curve.leading_share, label=name.replace("_", " "))
     ax.set(xlabel="blocks passed", ylabel="leading share of the Gram matrix", ylim=(0, 1.02))
@@ -65,30 +58,13 @@ def plot_radial_rates(report: "Report", *, ax: Axes | None = None) -> Axes:
     layers = [layer for layer in report.layers if layer.block is not None]
     if report.text is None or not layers:
         raise ValueError("expected a report on a text (classify_checkpoint(..., text=...)), found one on weights alone")
-    ax = _axes(ax)
+    ax = given_or_new(ax)
     rates = np.stack([layer.block.radial_rates for layer in layers if layer.block is not None])
     largest = float(np.nanmax(np.abs(rates))) or 1.0
     norm = SymLogNorm(linthresh=0.01 * largest, vmin=-largest, vmax=largest)
-    image = ax.imshow(rates, cmap=DIVERGING, norm=norm, aspect="auto", interpolation="nearest")
+    image = ax.imshow(rates, cmap=SIGNED, norm=norm, aspect="auto", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label=r"radial rate $\langle u, \mathrm{Block}(u)\rangle / |u|^2$")
-    _token_axis(ax, "x", rates.shape[1], report.text.pieces, "token")
+    token_axis(ax, "x", rates.shape[1], report.text.pieces, "token")
     ax.set_yticks(np.arange(len(layers)), [str(layer.slot.index) for layer in layers])
     ax.set_ylabel("layer")
     return ax
-
-
-def _axes(ax: Axes | None) -> Axes:
-    return plt.figure(layout="constrained").add_subplot() if ax is None else ax
-
-
-def _token_axis(ax: Axes, which: str, count: int, pieces: Sequence[str] | None, label: str) -> None:
-    ticks = np.arange(count) if count <= MOST_PIECES else np.arange(0, count, max(1, count // 10))
-    texts = [str(i + 1) if pieces is None or count > MOST_PIECES else pieces[i] for i in ticks.tolist()]
-    # Pieces of a stranger's text are no mathematics.
-    texts = [text.replace("$", r"\$") for text in texts]
-    if which == "x":
-        ax.set_xticks(ticks, texts)
-        ax.set_xlabel(label)
-    else:
-        ax.set_yticks(ticks, texts)
-        ax.set_ylabel(label)
