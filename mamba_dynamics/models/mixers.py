@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import HypothesisError
-from .._selective_scan import hidden_attention, selective_scan, state_space_dual
+from .._selective_scan import hidden_attention, state_space_dual, trainable_scan
 from ..dynamics.base import AnyArray
 from .primitives import CausalConvolution, Linear, RMSNormalisation
 
@@ -89,7 +89,7 @@ class Mamba1Selection(AbstractSelection):
         x = self.conv(signal) if conv else signal
         low, B, C = self.projected(x)
         delta = self.step_sizes(low)
-        scan = selective_scan(x, delta, jnp.asarray(self.a), B, C)
+        scan = trainable_scan(x, delta, jnp.asarray(self.a), B, C)
         return Scanned(x, B[:, None], C[:, None], delta, scan)
 
     def projected(self, x: Float[Array, "L E"]) -> tuple[Float[Array, "L R"], Float[Array, "L N"], Float[Array, "L N"]]:
