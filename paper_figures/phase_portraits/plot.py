@@ -74,8 +74,11 @@ def _name_ends(ax: Axes, panel: Data):
     """Where the orbits from (1, 0.5) and (0.5, 1) stop, each named across the cone from its orbit."""
     for start, end in zip(panel["start"], panel["end"], strict=True):
         if np.allclose(np.sort(start), (0.5, 1.0)):
-            side = {"xytext": (-6, 4), "ha": "right"} if start[0] > start[1] else {"xytext": (7, -8)}
-            ax.annotate(f"({end[0]:.4f}, {end[1]:.4f})", end, textcoords="offset points", fontsize=7, zorder=6, **side)
+            from_below = start[0] > start[1]
+            side = {"xytext": (-6, 4), "ha": "right"} if from_below else {"xytext": (7, -8)}
+            box = {"facecolor": DECAYS if from_below else GROWS, "edgecolor": "none", "pad": 1.0}
+            words = f"({end[0]:.4f}, {end[1]:.4f})"
+            ax.annotate(words, end, textcoords="offset points", fontsize=7, bbox=box, **side)
 
 
 def _legend() -> list[Line2D | Patch]:
