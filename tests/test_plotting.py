@@ -122,12 +122,17 @@ def test_eigenvalues_are_those_of_the_dense_matrix(report, plot, symmetric):
 
 
 def test_signs_are_told_by_marker_and_a_rounded_zero_has_none(report):
-    rotation = S6Layer.from_matrices(S_B=[[0.0, 1.0], [-1.0, 0.0]], S_C=np.eye(2), S_Delta=np.eye(2), a=1.0)
+    skew = np.array([[0.0, 0.1, 0.2], [-0.1, 0.0, 0.3], [-0.2, -0.3, 0.0]])
+    rotation = S6Layer.from_matrices(S_B=skew, S_C=np.eye(3), S_Delta=np.eye(3), a=1.0)
     indefinite = S6Layer.from_matrices(S_B=np.diag([3.0, -2.0]), S_C=np.eye(2), S_Delta=np.eye(2), a=1.0)
     ax = plot_spectra(like(report, rotation, indefinite))
-    drawn = {one.get_label(): np.asarray(one.get_offsets()).tolist() for one in ax.collections}
-    assert drawn == {"positive": [[1.0, 3.0]], "negative": [[1.0, -2.0]], "zero within rounding": [[0.0, 0.0]] * 2}
+    drawn = {one.get_label(): np.asarray(one.get_offsets()) for one in ax.collections}
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(drawn)
+    np.testing.assert_array_equal(drawn["positive"], [[1.0, 3.0]])
+    np.testing.assert_array_equal(drawn["negative"], [[1.0, -2.0]])
+    zeros = drawn["zero within rounding"]
+    np.testing.assert_allclose(zeros, np.zeros((3, 2)), atol=1e-15)
+    assert zeros.any(), "rounding has left something to call zero"
 
 
 def test_groups_stand_beside_each_other_in_their_layer_s_column():
