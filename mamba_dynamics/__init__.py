@@ -75,9 +75,15 @@ if TYPE_CHECKING:
     from .models import walk as walk
     from .models.consensus import ConsensusCurve as ConsensusCurve
     from .models.consensus import consensus as consensus
+    from .plotting import plot_alignments as plot_alignments
+    from .plotting import plot_channels as plot_channels
     from .plotting import plot_consensus as plot_consensus
     from .plotting import plot_hidden_attention as plot_hidden_attention
     from .plotting import plot_radial_rates as plot_radial_rates
+    from .plotting import plot_scenarios as plot_scenarios
+    from .plotting import plot_spectra as plot_spectra
+    from .plotting import plot_step_sizes as plot_step_sizes
+    from .plotting import plot_symmetric_part as plot_symmetric_part
     from .sample import sample_path as sample_path
     from .style import PREDICTED as PREDICTED
     from .style import SIGNED as SIGNED
@@ -125,7 +131,10 @@ _NAMES_OF = {
     "dynamics": "AbstractTokenDynamics token_dynamics",
     "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
     "models.consensus": "ConsensusCurve consensus",
-    "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
+    "plotting": (
+        "plot_alignments plot_channels plot_consensus plot_hidden_attention plot_radial_rates plot_scenarios "
+        "plot_spectra plot_step_sizes plot_symmetric_part"
+    ),
     "sample": "sample_path",
     "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
