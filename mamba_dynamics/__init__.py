@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from .plotting import plot_consensus as plot_consensus
     from .plotting import plot_hidden_attention as plot_hidden_attention
     from .plotting import plot_radial_rates as plot_radial_rates
+    from .plotting import plot_trajectory as plot_trajectory
     from .sample import sample_path as sample_path
     from .style import PREDICTED as PREDICTED
     from .style import SIGNED as SIGNED
@@ -125,7 +126,7 @@ _NAMES_OF = {
     "dynamics": "AbstractTokenDynamics token_dynamics",
     "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
     "models.consensus": "ConsensusCurve consensus",
-    "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
+    "plotting": "plot_consensus plot_hidden_attention plot_radial_rates plot_trajectory",
     "sample": "sample_path",
     "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
