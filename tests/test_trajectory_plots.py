@@ -189,3 +189,11 @@ def test_tokens_that_do_not_move_are_points():
     points = [np.asarray(line.get_xydata()) for line in lines]
     np.testing.assert_array_equal(np.concatenate(points), [[0.0, 0.0], [0.0, LOG_2]])
     assert all(line.get_marker() == "o" for line in lines)
+
+
+def test_theory_has_the_sign_of_the_tokens(fast):
+    ax = plot_trajectory(fast.trajectory, quantity="x", predicted=fast.predicted_log_abs, tokens=[2])
+    (law,) = theory(ax)
+    (line,) = measured(ax)
+    np.testing.assert_allclose(law.get_ydata()[-1], line.get_ydata()[-1], rtol=1e-9)
+    assert law.get_ydata()[-1] < 0
