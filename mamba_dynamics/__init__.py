@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from .plotting import plot_spectra as plot_spectra
     from .plotting import plot_step_sizes as plot_step_sizes
     from .plotting import plot_symmetric_part as plot_symmetric_part
+    from .plotting import plot_trajectory as plot_trajectory
     from .sample import sample_path as sample_path
     from .style import PREDICTED as PREDICTED
     from .style import SIGNED as SIGNED
@@ -133,7 +134,7 @@ _NAMES_OF = {
     "models.consensus": "ConsensusCurve consensus",
     "plotting": (
         "plot_alignments plot_channels plot_consensus plot_hidden_attention plot_radial_rates plot_scenarios "
-        "plot_spectra plot_step_sizes plot_symmetric_part"
+        "plot_spectra plot_step_sizes plot_symmetric_part plot_trajectory"
     ),
     "sample": "sample_path",
     "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",

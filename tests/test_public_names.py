@@ -18,7 +18,7 @@ _NAMES = (
     "fidelity Fidelity load_model MambaLM walk Visit Stages Block radial_rates ABLATIONS "
     "Consensus ConsensusCurve consensus TokenStatistics TokensVerdict tokens_verdict BlockFacts "
     "plot_alignments plot_channels plot_scenarios plot_spectra plot_step_sizes plot_symmetric_part "
-    "plot_hidden_attention plot_consensus plot_radial_rates STYLE TOKEN_COLOURS PREDICTED SIGNED "
+    "plot_hidden_attention plot_consensus plot_radial_rates plot_trajectory STYLE TOKEN_COLOURS PREDICTED SIGNED "
     "own_blow_up_time blow_up_bound enclose Enclosure proved_scenario strictly_copositive "
 )
 PUBLIC = set(_NAMES.split())
