@@ -78,6 +78,17 @@ if TYPE_CHECKING:
     from .plotting import plot_consensus as plot_consensus
     from .plotting import plot_hidden_attention as plot_hidden_attention
     from .plotting import plot_radial_rates as plot_radial_rates
+    from .refinements import DefiniteCertificate as DefiniteCertificate
+    from .refinements import DefiniteProjection as DefiniteProjection
+    from .refinements import ImportanceReordering as ImportanceReordering
+    from .refinements import NearestDefinite as NearestDefinite
+    from .refinements import hard_order as hard_order
+    from .refinements import importance_scores as importance_scores
+    from .refinements import nearest_definite as nearest_definite
+    from .refinements import paper_threshold as paper_threshold
+    from .refinements import soft_sort as soft_sort
+    from .refinements import with_definite as with_definite
+    from .refinements import with_reordering as with_reordering
     from .sample import sample_path as sample_path
     from .style import PREDICTED as PREDICTED
     from .style import SIGNED as SIGNED
@@ -126,6 +137,10 @@ _NAMES_OF = {
     "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
     "models.consensus": "ConsensusCurve consensus",
     "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
+    "refinements": (
+        "DefiniteCertificate DefiniteProjection ImportanceReordering NearestDefinite hard_order importance_scores "
+        "nearest_definite paper_threshold soft_sort with_definite with_reordering"
+    ),
     "sample": "sample_path",
     "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
