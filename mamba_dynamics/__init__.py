@@ -84,8 +84,10 @@ if TYPE_CHECKING:
     from .refinements import NearestDefinite as NearestDefinite
     from .refinements import hard_order as hard_order
     from .refinements import importance_scores as importance_scores
+    from .refinements import load_refined as load_refined
     from .refinements import nearest_definite as nearest_definite
     from .refinements import paper_threshold as paper_threshold
+    from .refinements import save_model as save_model
     from .refinements import soft_sort as soft_sort
     from .refinements import with_definite as with_definite
     from .refinements import with_reordering as with_reordering
@@ -139,7 +141,7 @@ _NAMES_OF = {
     "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
     "refinements": (
         "DefiniteCertificate DefiniteProjection ImportanceReordering NearestDefinite hard_order importance_scores "
-        "nearest_definite paper_threshold soft_sort with_definite with_reordering"
+        "load_refined nearest_definite paper_threshold save_model soft_sort with_definite with_reordering"
     ),
     "sample": "sample_path",
     "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",

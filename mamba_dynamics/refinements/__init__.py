@@ -10,6 +10,8 @@ from .importance import ImportanceReordering as ImportanceReordering
 from .importance import importance_scores as importance_scores
 from .nearest import NearestDefinite as NearestDefinite
 from .nearest import nearest_definite as nearest_definite
+from .saving import load_refined as load_refined
+from .saving import save_model as save_model
 from .softsort import hard_order as hard_order
 from .softsort import soft_sort as soft_sort
 from .surgery import with_definite as with_definite

@@ -21,14 +21,14 @@ Parameters and matrices of this form are in bijection (for |lambda| > threshold)
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .._errors import LayerShapeError
 from ..certificates import SignCounts, eigenvalue_signs
@@ -55,10 +55,10 @@ def sign_pattern(sign: Sign, d_state: int) -> tuple[int, ...]:
 class DefiniteCertificate:
     """What is proved about one projection's numbers, as computed in floating point.
 
-    `inertia` counts the eigenvalues of g^2 U^T diag(lambda) U, exactly. `stored` counts those of S_C^T S_B, whose S_B
-    holds rounded products, by the sign of their real parts; None if undecided. `symmetric` tells whether no product
-    was rounded, so that both are the same matrix; if not, the symmetric part of the stored one has up to N further
-    eigenvalues of the size of the rounding, of either sign.
+    `inertia` counts the eigenvalues of g^2 U^T diag(lambda) U by sign, exactly. `stored` counts those of S_C^T S_B,
+    whose S_B holds rounded products, by the sign of their real parts; None if undecided. `symmetric` tells whether no
+    product was rounded, so that both are the same matrix; if not, the symmetric part of the stored one has up to N
+    further eigenvalues of the size of the rounding, of either sign.
     """
 
     inertia: SignCounts
@@ -123,22 +123,24 @@ class DefiniteProjection(eqx.Module):
 
     def certificate(self) -> DefiniteCertificate:
         """Prove the signs of M's eigenvalues; see `DefiniteCertificate`."""
-        signs = np.sign(np.asarray(self.lambdas)).astype(int)
+        with jax.enable_x64(True):
+            lambdas, B, C = (np.asarray(one, np.float64) for one in (self.lambdas, self.S_B, self.S_C))
+        signs = np.sign(lambdas)
         # Ones on the diagonal of a trapezoidal U prove its rank N, and Sylvester's law gives the rest.
         positive, negative = int(np.sum(signs > 0)), int(np.sum(signs < 0))
         inertia = SignCounts(positive, negative, self.channels - positive - negative)
-        B, C = (np.asarray(one, np.float64) for one in (self.S_B, self.S_C))
         return DefiniteCertificate(inertia, eigenvalue_signs(B, C), _proportional_rows(B, C))
 
-    def exact_factors(self, dtype: DTypeLike = np.float32) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    def exact_factors(self, dtype: Any = np.float32) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """(S_B, S_C) whose S_C^T S_B is exactly symmetric, with the signs of lambda, in the given precision.
 
         lambda (away from zero) and g U are rounded to half of the precision's digits, so that their products fit:
         relative to the parametrisation, entries of S_B and S_C move by 2^-12 and 2^-11 (float32).
         """
-        bits = (np.finfo(np.dtype(dtype)).nmant + 1) // 2  # pyright: ignore[reportArgumentType]
-        C = _round_to(np.asarray(self.S_C, np.float64), bits, np.rint)
-        lambdas = np.asarray(self.lambdas, np.float64)
+        bits = (np.finfo(np.dtype(dtype)).nmant + 1) // 2
+        with jax.enable_x64(True):
+            lambdas, C = (np.asarray(one, np.float64) for one in (self.lambdas, self.S_C))
+        C = _round_to(C, bits, np.rint)
         lambdas = np.sign(lambdas) * _round_to(np.abs(lambdas), bits, np.ceil)
         return (lambdas[:, None] * C).astype(dtype), C.astype(dtype)
 
@@ -152,7 +154,7 @@ class DefiniteProjection(eqx.Module):
         key: Array,
         threshold: float | None = None,
         scale: float = 1.0,
-        dtype: DTypeLike = np.float32,
+        dtype: Any = np.float32,
     ) -> "DefiniteProjection":
         """Random parameters with entries of the size a standard layer starts with.
 
@@ -197,7 +199,7 @@ class DefiniteProjection(eqx.Module):
                 "never reaches 0, so lower the threshold or move lambda away from it"
             )
         raw = above + np.log(-np.expm1(-above))
-        free = matrix[np.triu_indices(*matrix.shape[:1], 1, matrix.shape[1])]
+        free = matrix[np.triu_indices(len(matrix), 1, matrix.shape[1])]
         signs = tuple(np.sign(values).astype(int).tolist())
         return cls(raw, free, matrix.shape[1], signs, threshold, scale)
 

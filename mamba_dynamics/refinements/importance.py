@@ -15,12 +15,14 @@ paper's code does it anyway. Bits per token of a reordered model are therefore n
     }
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from .._errors import LayerShapeError
 from .._layer import S6Layer
@@ -72,6 +74,6 @@ class ImportanceReordering(AbstractReordering):
         return soft_sort(self.scores(raw_step_sizes), tau=self.tau, p=self.p, hard=self.hard)
 
     @classmethod
-    def initial(cls, channels: int, *, key: Array, dtype: DTypeLike = np.float32, **options) -> "ImportanceReordering":
+    def initial(cls, channels: int, *, key: Array, dtype: Any = np.float32, **options) -> "ImportanceReordering":
         """K uniform on (-1, 1) / sqrt(E), as a linear layer starts; `options` are tau, p, hard and mode."""
-        return cls(channels**-0.5 * jax.random.uniform(key, (channels,), dtype, -1, 1), **options)
+        return cls(K=channels**-0.5 * jax.random.uniform(key, (channels,), dtype, -1, 1), **options)

@@ -116,7 +116,7 @@ def _closest_factor(B: FloatArray, C: FloatArray, signs: NDArray[np.int_]) -> tu
 
 def _by_qr(factor: FloatArray) -> FloatArray:
     """R upper trapezoidal with R^T R = F^T F and a diagonal >= 0."""
-    R = np.triu(np.linalg.qr(factor, mode="r"))
+    R = np.triu(_triangle(factor))
     sizes = np.linalg.norm(R, axis=1)
     R[sizes <= _ZERO_ROW * sizes.max()] = 0.0
     return np.where(np.diagonal(R) < 0, -1.0, 1.0)[:, None] * R
@@ -184,6 +184,11 @@ def _value_and_gradient(R: FloatArray, B: FloatArray, C: FloatArray, signs) -> t
 def _distance(R: FloatArray, B: FloatArray, C: FloatArray, signs) -> float:
     """|S_C^T S_B - R^T diag(signs) R| in the Frobenius norm, in the span of all the rows."""
     states = len(B)
-    small = np.linalg.qr(np.vstack([C, B, R]).T, mode="r")
+    small = _triangle(np.vstack([C, B, R]).T)
     c, b, r = small[:, :states], small[:, states : 2 * states], small[:, 2 * states :]
     return float(np.linalg.norm(c @ b.T - (r * signs) @ r.T))
+
+
+def _triangle(matrix: FloatArray) -> FloatArray:
+    """R of a QR factorisation."""
+    return np.asarray(np.linalg.qr(matrix, mode="r"))

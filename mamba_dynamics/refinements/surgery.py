@@ -124,7 +124,7 @@ def with_reordering(model: MambaLM, K: ArrayLike, *, blocks: Iterable[int] | Non
                 f"K should have shape ({channels},) or ({len(chosen)}, {channels}), found {weights.shape}"
             )
         own = weights if weights.ndim == 1 else weights[chosen.index(index)]
-        reordering = ImportanceReordering(jnp.asarray(own, model.dtype), **options)
+        reordering = ImportanceReordering(K=jnp.asarray(own, model.dtype), **options)
         return eqx.tree_at(lambda one: one.reordering, mixer, reordering, is_leaf=lambda leaf: leaf is None)
 
     return _refined(model, chosen, refine)

@@ -106,7 +106,7 @@ def test_gradients_of_a_refined_mixer(mode, definite, x64):
         mixer = eqx.tree_at(lambda one: one.selection, mixer, DefiniteSelection.around(mixer.selection, projection))
     if mode is not None:
         K = jnp.asarray(np.random.default_rng(5).normal(size=6))
-        reordering = ImportanceReordering(K, tau=0.7, mode=mode)
+        reordering = ImportanceReordering(K=K, tau=0.7, mode=mode)
         mixer = eqx.tree_at(lambda one: one.reordering, mixer, reordering, is_leaf=lambda leaf: leaf is None)
     weights = np.random.default_rng(3).normal(size=u.shape)
     assert_gradient(lambda both: jnp.sum(weights * both[0](both[1])), (mixer, u))

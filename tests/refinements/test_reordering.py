@@ -77,9 +77,9 @@ def test_unusable_options_are_refused(options):
     with pytest.raises(ValueError, match="should be"):
         soft_sort(SCORES, **options)
     with pytest.raises(ValueError, match="should be"):
-        ImportanceReordering(np.ones(3), **options)
+        ImportanceReordering(K=np.ones(3), **options)
     with pytest.raises(ValueError, match="restored"):
-        ImportanceReordering(np.ones(3), mode="y")
+        ImportanceReordering(K=np.ones(3), mode="y")
 
 
 def test_permuting_and_its_inverse_return_the_tokens(x64):
@@ -190,4 +190,4 @@ def test_mamba2_has_no_such_reordering():
         with_reordering(model, np.ones(8))
     mixer = model.blocks[0].mixer
     with pytest.raises(HypothesisError, match="Mamba-2"):
-        mixer.selection(np.ones((2, 4)), np.ones((2, 8)), True, ImportanceReordering(np.ones(8)))
+        mixer.selection(np.ones((2, 4)), np.ones((2, 8)), True, ImportanceReordering(K=np.ones(8)))
