@@ -85,6 +85,19 @@ if TYPE_CHECKING:
     from .plotting import plot_step_sizes as plot_step_sizes
     from .plotting import plot_symmetric_part as plot_symmetric_part
     from .plotting import plot_trajectory as plot_trajectory
+    from .refinements import DefiniteCertificate as DefiniteCertificate
+    from .refinements import DefiniteProjection as DefiniteProjection
+    from .refinements import ImportanceReordering as ImportanceReordering
+    from .refinements import NearestDefinite as NearestDefinite
+    from .refinements import hard_order as hard_order
+    from .refinements import importance_scores as importance_scores
+    from .refinements import load_refined as load_refined
+    from .refinements import nearest_definite as nearest_definite
+    from .refinements import paper_threshold as paper_threshold
+    from .refinements import save_model as save_model
+    from .refinements import soft_sort as soft_sort
+    from .refinements import with_definite as with_definite
+    from .refinements import with_reordering as with_reordering
     from .sample import sample_path as sample_path
     from .style import PREDICTED as PREDICTED
     from .style import SIGNED as SIGNED
@@ -135,6 +148,10 @@ _NAMES_OF = {
     "plotting": (
         "plot_alignments plot_channels plot_consensus plot_hidden_attention plot_radial_rates plot_scenarios "
         "plot_spectra plot_step_sizes plot_symmetric_part plot_trajectory"
+    ),
+    "refinements": (
+        "DefiniteCertificate DefiniteProjection ImportanceReordering NearestDefinite hard_order importance_scores "
+        "load_refined nearest_definite paper_threshold save_model soft_sort with_definite with_reordering"
     ),
     "sample": "sample_path",
     "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",
