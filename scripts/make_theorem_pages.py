@@ -65,11 +65,8 @@ def index(found: dict[str, dict[str, Any]], seed: int) -> str:
         "the statements: 2 the limit itself, 3 one dimension (D = 1), 4 several.",
         "",
     ]
-    for section, title in SECTIONS.items():
-        names = [name for name, theorem in CATALOGUE.items() if _section(theorem) == section]
-        if not names:
-            continue
-        lines += [f"## {section} {title}", "", "| theorem | by | steps | cases held | weaker claims refuted |"]
+    for title, names in sections().items():
+        lines += [f"## {title}", "", "| theorem | by | steps | cases held | weaker claims refuted |"]
         lines += ["|---|---|---|---|---|"]
         lines += [_row(CATALOGUE[name], found[name]) for name in names]
         lines += [""]
@@ -79,6 +76,15 @@ def index(found: dict[str, dict[str, Any]], seed: int) -> str:
             if claim["origin"] == "paper":
                 lines += [f"- {typeset(claim['claim'])}: {typeset(claim['because'])} ([{name}]({name}.md))"]
     return "\n".join([*lines, ""])
+
+
+def sections() -> dict[str, list[str]]:
+    """Title -> names of its theorems, in the order of the catalogue."""
+    found = {
+        f"{section} {title}": [name for name, theorem in CATALOGUE.items() if _section(theorem) == section]
+        for section, title in SECTIONS.items()
+    }
+    return {title: names for title, names in found.items() if names}
 
 
 def _section(theorem: Theorem) -> str:
