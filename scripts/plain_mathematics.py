@@ -34,7 +34,7 @@ _WORD = re.compile(rf"(?<![A-Za-z_\\])({'|'.join(_LETTERS)})(?![A-Za-z])")
 _SUM = re.compile(r"(?<![A-Za-z])sum(?=_| [a-z]+_)")
 #: One letter, its differential or a bracket with an index: "x_l0", "dx_d", "c_{l-1}", "S_Δ", "(S x)_d", "δ_d*";
 #: "frozen_ratios" is a name and stays.
-_INDEX = re.compile(r"(?<![A-Za-z])(d?[A-Za-zΑ-Ωα-ω)])_(\{[^{}]*\}|[A-Za-z0-9Α-Ωα-ω]+\*?(?:[a-z]\*)?)")
+_INDEX = re.compile(r"((?<![A-Za-z])d?[A-Za-zΑ-Ωα-ω]|\))_(\{[^{}]*\}|[A-Za-z0-9Α-Ωα-ω]+\*?(?:[a-z]\*)?)")
 #: A power: "t^(-1/2)", "e^{-a D}", "t^-1/2", "x^2", "W^T".
 _POWER = re.compile(r"\^(\{[^{}]*\}|\((?:[^()]|\([^()]*\))*\)|-?[A-Za-z0-9Α-Ωα-ω]+(?:/[0-9]+)?)")
 #: What Markdown would take for its own.

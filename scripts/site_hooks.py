@@ -9,6 +9,7 @@ Figures' data, executed notebooks and compiled programs are kept under build/, s
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,21 @@ def on_files(files: Files, config: Any) -> Files:
     for uri, content in made.items():
         files.append(File.generated(config, uri, content=content))
     return files
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> None:
+    """Give entries of the table of contents the indices and powers of their headings, which mkdocs strips."""
+    inner = dict(re.findall(r'<h[1-6] id="([^"]+)">(.*?)<a class="headerlink"', html))
+    for entry in _entries(page.toc):
+        heading = inner.get(entry.id, "")
+        if "<su" in heading and "<code" not in heading:
+            entry.title = heading
+
+
+def _entries(toc: Any) -> Iterator[Any]:
+    for entry in toc:
+        yield entry
+        yield from _entries(entry.children)
 
 
 def inside_docs(text: str) -> str:
