@@ -50,7 +50,7 @@ def _tokens(ax: Axes, data: Data):
     exponents = -np.maximum(1, _predicted(float(data["shown"]), data["rates"])[0]) / 2
     for token, exponent in enumerate(exponents):
         log_abs = data["log_abs"][:, token]
-        ax.plot(log_t / decades, log_abs / decades, color=TOKEN_COLOURS[token])
+        ax.plot(log_t / decades, log_abs / decades, color=TOKEN_COLOURS[token], linewidth=2.5)
         ax.plot(log_t / decades, (log_abs[-1] + exponent * (log_t - log_t[-1])) / decades, **PREDICTED)
     ax.set(xlabel=r"$\log_{10} t$", ylabel=r"$\log_{10} |x_l|$", xlim=(-2, 60), ylim=(-60, 3))
     ax.set_title(rf"$\mu_1 = {float(data['shown']):g}$; dashed: $t^{{-\max(1, K_l)/2}}$")

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mamba_dynamics.style import PAGE, PREDICTED, TOKEN_COLOURS
 
@@ -14,8 +15,8 @@ def plot(data: Data) -> Figure:
     figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.4))
     for draw, ax in zip((_convergent, _slow, _fast, _hierarchy), axes.flat, strict=True):
         draw(ax, data)
-    handles = [plt.Line2D([], [], color=TOKEN_COLOURS[token], label=f"token {token + 1}") for token in range(5)]
-    handles.append(plt.Line2D([], [], **PREDICTED, label="predicted"))
+    handles = [Line2D([], [], color=TOKEN_COLOURS[token], label=f"token {token + 1}") for token in range(5)]
+    handles.append(Line2D([], [], **PREDICTED, label="predicted"))
     figure.legend(handles=handles, loc="outside upper center", ncols=6)
     return figure
 

@@ -19,13 +19,13 @@ LEFT = 1e-4
 
 @dataclass(frozen=True)
 class Situation:
-    """mu and s; the initial sizes' range; the tokens' signs; the end of the time shown, None for just before T*."""
+    """mu and s; the initial sizes' range; the tokens' signs; the end of the time shown (infinite: just before T*)."""
 
     mu: float
     s: float
     sizes: tuple[float, float]
     signs: tuple[int, ...]
-    end: float | None = None
+    end: float = np.inf
 
 
 SITUATIONS = {
@@ -47,8 +47,8 @@ def compute(seed: int) -> dict[str, np.ndarray]:
 
 def _course(situation: Situation, x0: np.ndarray) -> dict[str, np.ndarray]:
     dynamics = token_dynamics(S6Layer.scalar(mu=situation.mu, S_Delta=situation.s, a=1.0))
-    blow_up = solve(dynamics, x0).blow_up if situation.end is None else None
-    t = np.linspace(0.0, situation.end, TIMES) if blow_up is None else _until(blow_up.time)
+    blow_up = solve(dynamics, x0).blow_up if np.isinf(situation.end) else None
+    t = _just_before(blow_up.time) if blow_up else np.linspace(0.0, situation.end, TIMES)
     x = _tokens(dynamics, x0, t)
     with jax.enable_x64(True):
         attention = dynamics.hidden_attention(jnp.asarray(x[-1]))
@@ -58,7 +58,7 @@ def _course(situation: Situation, x0: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in course.items()}
 
 
-def _until(blow_up_time: float) -> np.ndarray:
+def _just_before(blow_up_time: float) -> np.ndarray:
     """Times up to just before T*, closer together towards it, where tokens bend."""
     left = np.geomspace(1.0, LEFT, TIMES // 2)
     return blow_up_time * np.unique(np.concatenate([1 - left, np.linspace(0, 1 - LEFT, TIMES // 2)]))
