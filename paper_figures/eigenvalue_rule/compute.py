@@ -65,9 +65,8 @@ def _directions(c: float) -> tuple[np.ndarray, float]:
     diverges = np.array([_blows_up(dynamics, angle) for angle in DIRECTIONS])
     if not diverges.any():
         return diverges, 0.0
-    first, last = np.flatnonzero(diverges)[[0, -1]]
-    low = _edge(dynamics, DIRECTIONS[first], DIRECTIONS[first] - SPACING)
-    high = _edge(dynamics, DIRECTIONS[last], DIRECTIONS[last] + SPACING)
+    first, *_, last = (float(angle) for angle in DIRECTIONS[diverges])
+    low, high = _edge(dynamics, first, first - SPACING), _edge(dynamics, last, last + SPACING)
     return diverges, (high - low) / np.pi
 
 

@@ -75,10 +75,15 @@ def _name_ends(ax: Axes, panel: Data):
     for start, end in zip(panel["start"], panel["end"], strict=True):
         if np.allclose(np.sort(start), (0.5, 1.0)):
             from_below = start[0] > start[1]
-            side = {"xytext": (-6, 4), "ha": "right"} if from_below else {"xytext": (7, -8)}
-            box = {"facecolor": DECAYS if from_below else GROWS, "edgecolor": "none", "pad": 1.0}
-            words = f"({end[0]:.4f}, {end[1]:.4f})"
-            ax.annotate(words, end, textcoords="offset points", fontsize=7, bbox=box, **side)
+            ax.annotate(
+                f"({end[0]:.4f}, {end[1]:.4f})",
+                end,
+                xytext=(-6, 4) if from_below else (7, -8),
+                textcoords="offset points",
+                ha="right" if from_below else "left",
+                fontsize=7,
+                bbox={"facecolor": DECAYS if from_below else GROWS, "edgecolor": "none", "pad": 1.0},
+            )
 
 
 def _legend() -> list[Line2D | Patch]:

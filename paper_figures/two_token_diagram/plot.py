@@ -1,5 +1,7 @@
 """The phase diagram with its boundaries, and the boundary between l* = 1 and l* = 2 for three decay rates."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +13,8 @@ from mamba_dynamics.style import PAGE, PREDICTED, TOKEN_COLOURS
 from ..catalogue import Data
 
 #: Slow divergence, l* = 1, l* = 2.
-COLOURS = ListedColormap(["#F1E3EC", "#CFE3F3", "#FBD9BF"])
+COLOURS = ["#F1E3EC", "#CFE3F3", "#FBD9BF"]
+BOUNDARY: dict[str, Any] = PREDICTED | {"linewidth": 1.4}
 
 
 def plot(data: Data) -> Figure:
@@ -24,7 +27,7 @@ def plot(data: Data) -> Figure:
 def _diagram(ax: Axes, data: Data):
     axis = data["axis"]
     extent = axis[-1] + 0.5 * (axis[1] - axis[0])
-    ax.pcolormesh(axis, axis, data["first"], cmap=COLOURS, vmin=0, vmax=2)
+    ax.pcolormesh(axis, axis, data["first"], cmap=ListedColormap(COLOURS), vmin=0, vmax=2)
     log_time = np.ma.masked_invalid(np.log(data["blow_up_time"]))
     lines = ax.contour(
         axis, axis, log_time, levels=[-4, -3, -2, -1, 0, 1], colors="0.45", linewidths=0.7, linestyles="solid"
@@ -34,10 +37,10 @@ def _diagram(ax: Axes, data: Data):
     (rate,) = np.flatnonzero(data["rates"] == 1.0)
     z, k = data["curve_z"][rate], data["curve_k"][rate]
     for x, y in (([-extent, 0], [0, 0]), ([0, 0], [-extent, 0]), (z, k * z)):
-        ax.plot(x, y, **PREDICTED | {"linewidth": 1.4})
+        ax.plot(x, y, **BOUNDARY)
     words = {(-1.5, -1.5): "slow", (1.6, -1.2): "fast, token 1 first", (-1.3, 1.6): "fast, token 2 first"}
     for colour, (place, text) in enumerate(words.items()):
-        box = {"facecolor": COLOURS.colors[colour], "edgecolor": "none", "pad": 1.5}  # pyright: ignore[reportIndexIssue]
+        box = {"facecolor": COLOURS[colour], "edgecolor": "none", "pad": 1.5}
         ax.text(*place, text, ha="center", va="center", bbox=box)
     ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel="$s\\,x_1(0)$", ylabel="$s\\,x_2(0)$")
     ax.set_title(r"(a) scenario and first token; grey: $\ln T^*$")
