@@ -105,7 +105,7 @@ def test_weights_need_no_jax(path):
 
 
 @pytest.mark.parametrize(
-    "package", ["certificates", "checkpoints", "dynamics", "models", "theorems", "verification", "cli"]
+    "package", ["certificates", "checkpoints", "dynamics", "models", "plotting", "theorems", "verification", "cli"]
 )
 def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}

@@ -1,5 +1,7 @@
 """Radial rates as a heat map, and what the flip turns and leaves."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,8 +27,9 @@ QUANTITIES = {
 
 
 def plot(data: Data) -> Figure:
-    panels = [["rates", quantity] for quantity in QUANTITIES]
-    figure, axes = plt.subplot_mosaic(panels, figsize=(PAGE, 3.2), width_ratios=[2.4, 1])
+    # A list of lists is fine, but lists are invariant to a type checker.
+    mosaic: Any = [["rates", quantity] for quantity in QUANTITIES]
+    figure, axes = plt.subplot_mosaic(mosaic, figsize=(PAGE, 3.2), width_ratios=[2.4, 1])
     layers = list(range(len(data["stored_radial_rates"])))
     draw_radial_rates(axes["rates"], data["stored_radial_rates"], layers, data["pieces"].tolist())
     axes["rates"].grid(False)
