@@ -17,11 +17,12 @@ Weights = dict[str, NDArray[np.float64]]
 
 
 class Step(NamedTuple):
-    """One block of a forward pass: its weights, the residual stream around it, and the input x of its scan, (L, E)."""
+    """One block: its weights, the residual stream around it, the input x of its scan and what this gives, (L, E)."""
 
     weights: Weights
     before: NDArray[np.float64]
     x: NDArray[np.float64]
+    scan: NDArray[np.float64]
     after: NDArray[np.float64]
 
 
@@ -46,8 +47,8 @@ class NumpyMamba:
         for position in range(count if depth is None else depth):
             prefix = f"backbone.layers.{position % count}."
             layer = {name[len(prefix) :]: value for name, value in self.weights.items() if name.startswith(prefix)}
-            x, update = self._mixer(layer, self._norm(residual, layer["norm.weight"]), gated)
-            yield Step(layer, residual, x, residual + update)
+            x, scan, update = self._mixer(layer, self._norm(residual, layer["norm.weight"]), gated)
+            yield Step(layer, residual, x, scan, residual + update)
             residual = residual + update
 
     def bits_per_byte(self, text: bytes) -> float:
@@ -64,7 +65,8 @@ class NumpyMamba:
 
     def _mixer(
         self, w: Weights, u: NDArray[np.float64], gated: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """(the scan's input, its output without the skip, the update) of the normed residual stream u."""
         E, R, N = (self.config[key] for key in ("intermediate_size", "time_step_rank", "state_size"))
         projected = u @ w["mixer.in_proj.weight"].T
         signal, gate = projected[:, :E], projected[:, E:]
@@ -75,8 +77,9 @@ class NumpyMamba:
         h, y = np.zeros((E, N)), np.empty_like(x)
         for t in range(len(u)):
             h = np.exp(dt[t][:, None] * A) * h + (dt[t] * x[t])[:, None] * B[t]
-            y[t] = h @ C[t] + w["mixer.D"] * x[t]
-        return x, (y * _silu(gate) if gated else y) @ w["mixer.out_proj.weight"].T
+            y[t] = h @ C[t]
+        skipped = y + w["mixer.D"] * x
+        return x, y, (skipped * _silu(gate) if gated else skipped) @ w["mixer.out_proj.weight"].T
 
 
 def _conv_at(signal: NDArray[np.float64], t: int, w: Weights) -> NDArray[np.float64]:

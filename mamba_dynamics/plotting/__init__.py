@@ -25,6 +25,7 @@ from .layers import plot_scenarios as plot_scenarios
 from .layers import plot_spectra as plot_spectra
 from .layers import plot_step_sizes as plot_step_sizes
 from .layers import plot_symmetric_part as plot_symmetric_part
+from .tokens import draw_radial_rates as draw_radial_rates
 from .tokens import plot_consensus as plot_consensus
 from .tokens import plot_hidden_attention as plot_hidden_attention
 from .tokens import plot_radial_rates as plot_radial_rates

@@ -5,6 +5,7 @@ what is negative or converges, orange for what is positive or diverges, as in `m
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -68,7 +69,7 @@ def draw_signed(
     for sign, (colour, marker, word) in SIGNS.items():
         chosen = signs == sign
         if chosen.any():
-            face = {"color": colour} if marker == "x" else {"facecolor": colour, "edgecolor": "none"}
+            face: dict[str, Any] = {"color": colour} if marker == "x" else {"facecolor": colour, "edgecolor": "none"}
             ax.scatter(
                 columns[chosen], values[chosen], s=9, marker=marker, alpha=0.75, linewidths=0.8, label=word, **face
             )

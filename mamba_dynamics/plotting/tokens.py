@@ -60,11 +60,18 @@ def plot_radial_rates(report: "Report", *, ax: Axes | None = None) -> Axes:
         raise ValueError("expected a report on a text (classify_checkpoint(..., text=...)), found one on weights alone")
     ax = given_or_new(ax)
     rates = np.stack([layer.block.radial_rates for layer in layers if layer.block is not None])
+    draw_radial_rates(ax, rates, [layer.slot.index for layer in layers], report.text.pieces)
+    return ax
+
+
+def draw_radial_rates(
+    ax: Axes, rates: Float[np.ndarray, "K L"], indices: Sequence[int], pieces: Sequence[str] | None
+) -> None:
+    """Radial rates of tokens (columns) in layers (rows), signed, on a logarithmic scale."""
     largest = float(np.nanmax(np.abs(rates))) or 1.0
     norm = SymLogNorm(linthresh=0.01 * largest, vmin=-largest, vmax=largest)
     image = ax.imshow(rates, cmap=SIGNED, norm=norm, aspect="auto", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label=r"radial rate $\langle u, \mathrm{Block}(u)\rangle / |u|^2$")
-    token_axis(ax, "x", rates.shape[1], report.text.pieces, "token")
-    ax.set_yticks(np.arange(len(layers)), [str(layer.slot.index) for layer in layers])
+    token_axis(ax, "x", rates.shape[1], pieces, "token")
+    ax.set_yticks(np.arange(len(indices)), [str(index) for index in indices])
     ax.set_ylabel("layer")
-    return ax

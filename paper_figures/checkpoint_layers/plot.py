@@ -1,5 +1,7 @@
 """Scenarios, spectra, alignments and channels, one column a layer."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +20,9 @@ PANELS = [["evidence", "evidence"], ["spectrum", "symmetric_part"], ["alignment"
 
 
 def plot(data: Data) -> Figure:
-    figure, axes = plt.subplot_mosaic(PANELS, figsize=(PAGE, 4.8), height_ratios=[0.75, 1.5, 1.5])
+    # A list of lists is fine, but lists are invariant to a type checker.
+    mosaic: Any = PANELS
+    figure, axes = plt.subplot_mosaic(mosaic, figsize=(PAGE, 4.8), height_ratios=[0.75, 1.5, 1.5])
     layers = list(range(len(data["spectral"])))
     draw_scenarios(axes["evidence"], {name: data[level].tolist() for level, name in LEVELS.items()})
     for which in ("spectrum", "symmetric_part"):
