@@ -41,6 +41,9 @@ class NearestDefinite:
     `distance` = |M - X|; `relative_distance` is that over |M|; `lower_bound` the distance of the closest matrix with
     these signs and no threshold. `raised`: the states (0-based) whose |lambda| the threshold raised.
     `lambdas_without_threshold` (N,): lambda of the closest matrix without it, 0 for a state it does not have.
+    `cancellation` >= 1: the sizes of the states' parts of X, sum |b_n| |c_n|, over the sum of X's singular values. It
+    is 1 for one sign. For mixed signs it can be large, and then the scan is not like that of X: parts that cancel in
+    X do not where states decay at different rates.
     """
 
     projection: DefiniteProjection
@@ -49,6 +52,7 @@ class NearestDefinite:
     lower_bound: float
     raised: tuple[int, ...]
     lambdas_without_threshold: FloatArray
+    cancellation: float
 
 
 def nearest_definite(
@@ -62,6 +66,9 @@ def nearest_definite(
     descent_steps: int = 500,
 ) -> NearestDefinite:
     """The definite projection whose M is closest to S_C^T S_B, for S_B, S_C of shape (N, D): O(D N^2) per step.
+
+    M alone is compared. It is all that matters of S_B and S_C where the states of a channel decay alike; where they do
+    not (Mamba-1), how M is split among them matters too, and is given up here: see `NearestDefinite.cancellation`.
 
     Args:
         sign: "positive", "negative" or "mixed"; mixed keeps N // 2 positive eigenvalues, but which states carry them
@@ -99,6 +106,7 @@ def nearest_definite(
         lower_bound=lower_bound,
         raised=tuple(raised.tolist()),
         lambdas_without_threshold=signs * (np.diagonal(R) / scale) ** 2,
+        cancellation=_cancellation(feasible, signs),
     )
 
 
@@ -187,6 +195,12 @@ def _distance(R: FloatArray, B: FloatArray, C: FloatArray, signs) -> float:
     small = _triangle(np.vstack([C, B, R]).T)
     c, b, r = small[:, :states], small[:, states : 2 * states], small[:, 2 * states :]
     return float(np.linalg.norm(c @ b.T - (r * signs) @ r.T))
+
+
+def _cancellation(R: FloatArray, signs) -> float:
+    """sum |R_n|^2 over the sum of the singular values of R^T diag(signs) R."""
+    small = _triangle(R.T)
+    return float(np.sum(R * R) / np.sum(np.abs(np.linalg.eigvalsh((small * signs) @ small.T))))
 
 
 def _triangle(matrix: FloatArray) -> FloatArray:

@@ -1,11 +1,21 @@
 """The nearest definite M, against dense linear algebra, random competitors, and the first-order conditions."""
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-from mamba_dynamics import DefiniteProjection, HypothesisError, LayerShapeError, nearest_definite
+from mamba_dynamics import (
+    DefiniteProjection,
+    HypothesisError,
+    LayerShapeError,
+    load_model,
+    nearest_definite,
+    sample_path,
+    with_definite,
+)
 
 SIGNS = pytest.mark.parametrize("sign", ["positive", "negative", "mixed"])
 SHAPES = pytest.mark.parametrize(("states", "channels"), [(1, 1), (2, 2), (3, 5), (3, 9), (4, 30)])
@@ -55,6 +65,11 @@ def test_distances_and_raised_states_are_those_of_the_dense_matrices(sign, scale
     assert found.distance == pytest.approx(np.linalg.norm(M - dense(found.projection)), rel=1e-12)
     assert found.relative_distance == pytest.approx(found.distance / np.linalg.norm(M), rel=1e-12)
     assert found.lower_bound <= found.distance
+    with jax.enable_x64(True):
+        S_B, S_C = np.asarray(found.projection.S_B), np.asarray(found.projection.S_C)
+    parts = np.sum(np.linalg.norm(S_B, axis=1) * np.linalg.norm(S_C, axis=1))
+    assert found.cancellation == pytest.approx(parts / np.linalg.norm(S_C.T @ S_B, "nuc"), rel=1e-10)
+    assert (found.cancellation == pytest.approx(1)) is (sign != "mixed")
     below = np.abs(found.lambdas_without_threshold) < 0.7
     assert set(found.raised) == set(np.flatnonzero(below))
     with jax.enable_x64(True):
@@ -126,3 +141,22 @@ def test_impossible_cases_are_refused():
     # sym(M) is [[0, 1], [1, 0]]: no elimination without pivoting.
     with pytest.raises(HypothesisError, match="without pivoting"):
         nearest_definite(np.eye(2)[::-1], np.eye(2), "mixed")
+
+
+def test_mixed_signs_cancel_and_different_rates_undo_that():
+    """On the trained sample: the closest M of mixed signs is the closest, and makes the worst model."""
+    text = np.frombuffer(b"for name in sorted(names):\n    print(name, len(name))\n", np.uint8)
+    model = load_model(sample_path())
+
+    def with_one_rate(model):
+        rates = [jnp.exp(jnp.log(block.mixer.selection.a).mean(1, keepdims=True)) for block in model.blocks]
+        alike = [jnp.broadcast_to(one, (192, 16)) for one in rates]
+        return eqx.tree_at(lambda one: [block.mixer.selection.a for block in one.blocks], model, alike)
+
+    selection = model.blocks[1].mixer.selection
+    found = {sign: nearest_definite(selection.S_B, selection.S_C, sign, scale=0.02) for sign in ("positive", "mixed")}
+    assert found["mixed"].distance < found["positive"].distance
+    assert found["mixed"].cancellation > 10 > 1.01 > found["positive"].cancellation
+    positive, mixed = (with_definite(model, sign, scale=0.02) for sign in ("positive", "mixed"))
+    assert mixed.bits_per_token(text) > positive.bits_per_token(text) + 5
+    assert with_one_rate(mixed).bits_per_token(text) < with_one_rate(positive).bits_per_token(text)
