@@ -9,9 +9,13 @@ Figures' data, executed notebooks and compiled programs are kept under build/, s
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# The package that is documented is the one beside this file, installed or not.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import site_figures
 import site_notebooks

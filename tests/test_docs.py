@@ -13,13 +13,12 @@ from typer.testing import CliRunner
 import mamba_dynamics
 from mamba_dynamics.cli import app
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
-
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import make_cli_reference
 from plain_mathematics import typeset, typeset_cell
 
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 CONFIG = (ROOT / "mkdocs.yml").read_text("utf-8")
 #: Pages that the build makes: scripts/site_hooks.py.
 MADE = {"figures.md", "notebooks/index.md", "changelog.md", "contributing.md"}
