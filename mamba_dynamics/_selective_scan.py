@@ -20,6 +20,8 @@ from jaxtyping import Array, Float
 
 #: Tokens that the chunked form treats as one matrix product.
 CHUNK = 64
+#: Tokens between two states that `trainable_scan` keeps for its reverse pass.
+KEPT_EVERY = 16
 
 
 @jax.jit
@@ -41,6 +43,91 @@ def selective_scan(
 
     h0 = jnp.zeros((B.shape[1], x.shape[1]), jnp.result_type(x, delta, a, B, C))
     return jax.lax.scan(step, h0, (delta * x, delta, B, C))[1]
+
+
+@jax.custom_vjp
+def trainable_scan(
+    x: Float[Array, "L D"],
+    delta: Float[Array, "L D"],
+    a: Float[Array, "D N"],
+    B: Float[Array, "L N"],
+    C: Float[Array, "L N"],
+) -> Float[Array, "L D"]:
+    """`selective_scan` with a reverse pass written by hand, for training; it has no forward-mode derivative.
+
+    Between the passes lives one state in `KEPT_EVERY`, O(L D + L D N / KEPT_EVERY) memory, never L x D x N: the reverse
+    pass recomputes the others, and their exponentials, a chunk at a time, where they stay in cache. With
+    g_l = dLoss/dh_l and e_l = exp(-a delta_l),
+
+        g_l = C_l gy_l + e_{l+1} g_{l+1},      dLoss/d(-a delta_l) = g_l e_l h_{l-1}.
+    """
+    return _scan_keeping_states(x, delta, a, B, C)[0]
+
+
+def _scan_keeping_states(x, delta, a, B, C):
+    """(y, the state before every chunk of KEPT_EVERY tokens)."""
+    rates = a.T
+
+    def step(h, token):
+        u, d, b, c = token
+        h = jnp.exp(-rates * d) * h + b[:, None] * u
+        return h, c @ h
+
+    def chunk(h, tokens):
+        after, y = jax.lax.scan(step, h, tokens)
+        return after, (y, h)
+
+    h0 = jnp.zeros((B.shape[1], x.shape[1]), jnp.result_type(x, delta, a, B, C))
+    _, (y, kept) = jax.lax.scan(chunk, h0, _in_chunks(delta * x, delta, B, C))
+    return y.reshape(-1, x.shape[1])[: len(x)], kept
+
+
+def _in_chunks(*arrays):
+    """Each (L, ...) as (chunks, KEPT_EVERY, ...); tokens padded with zeros neither enter the state nor let it decay."""
+    padding = -len(arrays[0]) % KEPT_EVERY
+    padded = (jnp.pad(one, [(0, padding)] + [(0, 0)] * (one.ndim - 1)) for one in arrays)
+    return tuple(one.reshape(-1, KEPT_EVERY, *one.shape[1:]) for one in padded)
+
+
+def _forward(x, delta, a, B, C):
+    y, kept = _scan_keeping_states(x, delta, a, B, C)
+    return y, (x, delta, a, B, C, kept)
+
+
+def _backward(saved, gy):
+    x, delta, a, B, C, kept = saved
+    rates, u = a.T, delta * x
+
+    def again(h, token):
+        u, d, b = token
+        e = jnp.exp(-rates * d)
+        return e * h + b[:, None] * u, (h, e)
+
+    def back(carry, token):
+        g, g_rates = carry
+        u, d, b, c, gy, h, e = token
+        g = g + c[:, None] * gy
+        g_c = (e * h + b[:, None] * u) @ gy
+        g_b, g_u = g @ u, b @ g
+        g = g * e
+        g_exponent = g * h
+        g_d = -jnp.sum(g_exponent * rates, axis=0)
+        return (g, g_rates - g_exponent * d), (g_u, g_d, g_b, g_c)
+
+    def chunk(carry, chunked):
+        h, (u, d, b, c, gy) = chunked
+        _, (states, decays) = jax.lax.scan(again, h, (u, d, b))
+        return jax.lax.scan(back, carry, (u, d, b, c, gy, states, decays), reverse=True)
+
+    zero = jnp.zeros_like(kept[0])
+    chunks = (kept, _in_chunks(u, delta, B, C, gy))
+    (_, g_rates), found = jax.lax.scan(chunk, (zero, zero), chunks, reverse=True)
+    g_u, g_d, g_B, g_C = (one.reshape(-1, one.shape[-1])[: len(x)] for one in found)
+    gradients = (g_u * delta, g_d + g_u * x, g_rates.T, g_B, g_C)
+    return tuple(g.astype(one.dtype) for g, one in zip(gradients, saved, strict=False))
+
+
+trainable_scan.defvjp(_forward, _backward)
 
 
 @jax.jit
