@@ -52,6 +52,17 @@ def typeset(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
+def without_latex(text: str) -> str:
+    """A title with formulas between dollars in plain letters, for menus: "$\\mu < 0$" becomes "μ < 0"."""
+    return re.sub(r"\$([^$]+)\$", lambda found: _plain(found[1]), text)
+
+
+def _plain(formula: str) -> str:
+    words = {rf"\{name}": letter for name, letter in _LETTERS.items()} | {r"\le": "≤", r"\ge": "≥", r"\to": "→"}
+    named = re.sub(r"\\[A-Za-z]+", lambda found: words.get(found[0], found[0][1:]), formula.replace(r"\,", " "))
+    return re.sub(r"[{}\\]", "", named)
+
+
 def typeset_cell(text: str) -> str:
     """The same, for a cell of a table."""
     return typeset(text).replace("|", "\\|")

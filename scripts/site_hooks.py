@@ -9,9 +9,13 @@ Figures' data, executed notebooks and compiled programs are kept under build/, s
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# The package that is documented is the one beside this file, installed or not.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import site_figures
 import site_notebooks
@@ -26,7 +30,7 @@ def on_config(config: Any) -> Any:
     """Fill in the sections of the navigation that are lists of files."""
     filled = {
         "Theorems": [{title: [f"theorems/{name}.md" for name in names]} for title, names in sections().items()],
-        "Notebooks": [f"notebooks/{path.stem}.md" for path in site_notebooks.NOTEBOOKS],
+        "Notebooks": site_notebooks.navigation(),
     }
     config.nav = [
         {title: [entry, *filled[title]] if title in filled else entry}
@@ -47,11 +51,11 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> None:
-    """Give entries of the table of contents the indices and powers of their headings, which mkdocs strips."""
+    """Give entries of the table of contents the indices, powers and formulas of their headings, which mkdocs strips."""
     inner = dict(re.findall(r'<h[1-6] id="([^"]+)">(.*?)<a class="headerlink"', html))
     for entry in _entries(page.toc):
         heading = inner.get(entry.id, "")
-        if "<su" in heading and "<code" not in heading:
+        if re.search(r"<su[bp]>|arithmatex", heading):
             entry.title = heading
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from plain_mathematics import without_latex
 from site_jobs import Job, run_all
 
 import mamba_dynamics
@@ -54,14 +55,31 @@ def digest(path: Path) -> str:
     return found.hexdigest()[:16]
 
 
+def navigation() -> list[dict[str, str]]:
+    """Title -> page of each notebook, with titles as menus can show them."""
+    return [{without_latex(heading(path)): f"notebooks/{path.stem}.md"} for path in NOTEBOOKS]
+
+
 def index() -> str:
     lines = [INTRODUCTION, "| notebook | what it does |", "|---|---|"]
     for path in NOTEBOOKS:
-        first = "".join(json.loads(path.read_text("utf-8"))["cells"][0]["source"])
-        heading, _, rest = first.partition("\n")
-        paragraph = " ".join(rest.strip().split("\n\n")[0].split()).replace("|", "\\|")
-        lines.append(f"| [{heading.lstrip('# ')}]({path.stem}.md) | {in_site(paragraph)} |")
+        says = in_site(introduction(path)).replace("|", "\\|")
+        lines.append(f"| [{heading(path)}]({path.stem}.md) | {says} |")
     return "\n".join([*lines, ""])
+
+
+def heading(path: Path) -> str:
+    return first_cell(path).partition("\n")[0].lstrip("# ")
+
+
+def introduction(path: Path) -> str:
+    """The whole sentences of the first paragraph."""
+    paragraph = " ".join(first_cell(path).partition("\n")[2].strip().split("\n\n")[0].split())
+    return paragraph[: max(paragraph.rfind(". "), paragraph.rfind(".") if paragraph.endswith(".") else -1) + 1]
+
+
+def first_cell(path: Path) -> str:
+    return "".join(json.loads(path.read_text("utf-8"))["cells"][0]["source"])
 
 
 def page(stem: str, notebook: dict[str, Any]) -> Content:

@@ -13,13 +13,12 @@ from typer.testing import CliRunner
 import mamba_dynamics
 from mamba_dynamics.cli import app
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+import make_cli_reference
+from plain_mathematics import typeset, typeset_cell, without_latex
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-
-sys.path.insert(0, str(ROOT / "scripts"))
-import make_cli_reference
-from plain_mathematics import typeset, typeset_cell
-
 CONFIG = (ROOT / "mkdocs.yml").read_text("utf-8")
 #: Pages that the build makes: scripts/site_hooks.py.
 MADE = {"figures.md", "notebooks/index.md", "changelog.md", "contributing.md"}
@@ -106,3 +105,8 @@ def test_plain_mathematics_is_set(plain, set_):
 
 def test_bars_do_not_split_a_cell():
     assert typeset_cell("|x_l|") == "\\|x<sub>l</sub>\\|"
+
+
+def test_titles_in_menus_have_no_latex():
+    title = r"B1. Slow: $\mu > 0$, $s\,x_{l0} < 0$ for every token"
+    assert without_latex(title) == "B1. Slow: μ > 0, s x_l0 < 0 for every token"

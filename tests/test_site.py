@@ -32,11 +32,11 @@ ARGUMENTS = [
 ]
 PHONE, DESK = 380, 1440
 
-#: Text of the page outside code, formulas and what assistive technology alone reads.
+#: Title and text of the page, menus included, outside code, formulas and what assistive technology alone reads.
 VISIBLE_TEXT = """() => {
-  const copy = document.querySelector("article").cloneNode(true);
+  const copy = document.body.cloneNode(true);
   copy.querySelectorAll("code, pre, .katex, script, style").forEach(one => one.remove());
-  return copy.textContent;
+  return document.title + "\\n" + copy.textContent;
 }"""
 #: The page's own width if it is too large, or the elements that stick out of it and lie in no container that scrolls.
 STICKING_OUT = """() => {
