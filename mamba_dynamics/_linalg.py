@@ -49,6 +49,16 @@ class Spectrum:
         """The smallest real part among all D eigenvalues."""
         return self._extreme(min)
 
+    def scaled(self, factor: float) -> "Spectrum":
+        """The spectrum of `factor` times the matrix, factor not zero."""
+        order = np.arange(len(self.eigenvalues))[:: 1 if factor > 0 else -1]  # also a copy
+        counts = (self.positive, self.negative) if factor > 0 else (self.negative, self.positive)
+        # Part by part: an eigenvalue beyond float64's range is inf, and a complex product would make it NaN.
+        eigenvalues = self.eigenvalues[order]
+        eigenvalues.real *= factor
+        eigenvalues.imag *= factor
+        return Spectrum(eigenvalues, abs(factor) * self.margins[order], *counts, self.zero)
+
     def _extreme(self, of) -> float:
         total = self.positive + self.negative + self.zero
         parts = self.eigenvalues.real.tolist()

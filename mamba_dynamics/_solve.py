@@ -279,7 +279,7 @@ class _Run:
             return Outcome.CONVERGED_TO_EQUILIBRIUM, f"the tokens' speeds fell below {horizon.rest:g} of their bounds"
         if log_t >= horizon.log_t_decaying and recent.growth.max() <= 0 and self._all_shrunk(log_norms):
             return Outcome.CONVERGED_TO_ZERO, f"every token was still shrinking at ln t = {log_t:.6g}"
-        if log_t >= horizon.log_t_growing:
+        if log_t >= horizon.log_t_growing and growth.max() > 0:
             return Outcome.DIVERGES_SLOWLY, f"a token was still growing at ln t = {log_t:.6g}, without blowing up"
         return None
 

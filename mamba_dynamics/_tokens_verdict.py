@@ -62,7 +62,8 @@ class TokenStatistics:
     def of(cls, layer: S6Layer, parts: list[FloatArray]) -> "TokenStatistics":
         raw = [layer.raw_step_sizes(part, g) for g, part in enumerate(parts)]
         return cls(
-            alignment=np.stack([alignment(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]),
+            alignment=np.sign(layer.gain)
+            * np.stack([alignment(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]),
             q=layer.gain
             * np.stack([quadratic_form(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]),
             raw_step_mean=np.stack([one.mean(axis=1) for one in raw]),

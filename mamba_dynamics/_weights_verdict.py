@@ -35,11 +35,13 @@ class SignSummary:
     known_by: KnownBy
 
     @classmethod
-    def of(cls, spectrum: Spectrum, certified: SignCounts | None, sign: int) -> "SignSummary":
-        """Certified counts where there are any; `sign` = -1 swaps them (a negative multiplier on M)."""
-        found, known_by = (spectrum, KnownBy.CHECKED) if certified is None else (certified, KnownBy.CERTIFIED)
-        positive, negative = (found.positive, found.negative) if sign > 0 else (found.negative, found.positive)
-        return cls(spectrum, positive, negative, found.zero, known_by)
+    def of(cls, spectrum: Spectrum, certified: SignCounts | None, gain: float) -> "SignSummary":
+        """Certified counts where there are any, of `gain` times the matrix whose spectrum and counts are given."""
+        scaled = spectrum.scaled(gain)
+        if certified is None:
+            return cls(scaled, scaled.positive, scaled.negative, scaled.zero, KnownBy.CHECKED)
+        counts = (certified.positive, certified.negative)
+        return cls(scaled, *(counts if gain > 0 else counts[::-1]), certified.zero, KnownBy.CERTIFIED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +97,11 @@ def weights_verdict(layer: S6Layer) -> WeightsVerdict:
 
 
 def _judge_group(layer: S6Layer, group: int) -> GroupVerdict:
-    B, C, sign = layer.B_map(group), layer.C_map(group), int(np.sign(layer.gain))
-    spectrum = SignSummary.of(spectrum_of_M(B, C), eigenvalue_signs(B, C), sign)
-    symmetric = SignSummary.of(spectrum_of_symmetric_part(B, C), symmetric_signs(B, C), sign)
+    B, C, gain = layer.B_map(group), layer.C_map(group), layer.gain
+    spectrum = SignSummary.of(spectrum_of_M(B, C), eigenvalue_signs(B, C), gain)
+    symmetric = SignSummary.of(spectrum_of_symmetric_part(B, C), symmetric_signs(B, C), gain)
     counts = SignCounts(symmetric.positive, symmetric.negative, symmetric.zero)
-    channels = sign * channel_signs(B, C)
+    channels = np.sign(gain) * channel_signs(B, C)
     dead = bool(_size(B) * _size(C) < DEAD)
     certain = symmetric.known_by is KnownBy.CERTIFIED
     definiteness = counts.definiteness if certain else "undecided"

@@ -71,6 +71,20 @@ def test_symmetric_part_is_exact():
     )
 
 
+def test_floats_are_the_rational_numbers_they_are():
+    assert strictly_copositive(np.array([[1.0, -0.5], [-0.5, 1.0]]))
+    assert not strictly_copositive([[1, -1], [-1, 1]])
+    # 0.1 + 0.2 is not 0.3: the determinant is 2^-54 and a little more away from zero.
+    assert strictly_copositive([[0.1 + 0.2, -0.3], [-0.3, 0.3]])
+    assert not strictly_copositive([[0.3, -0.3], [-0.3, 0.3]])
+
+
+@pytest.mark.parametrize("matrix", [[[1, 2], [3, 1]], [[1, 2]], [[np.nan]], [[np.inf]]])
+def test_what_is_no_symmetric_matrix_is_refused(matrix):
+    with pytest.raises(HypothesisError, match="expected a symmetric matrix"):
+        strictly_copositive(matrix)
+
+
 def test_too_large_a_matrix_is_refused():
     with pytest.raises(HypothesisError, match="13"):
         strictly_copositive(exact(np.eye(13).tolist()))

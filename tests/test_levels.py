@@ -106,7 +106,17 @@ def test_weights_need_no_jax(path):
 
 @pytest.mark.parametrize(
     "package",
-    "certificates checkpoints dynamics models plotting refinements theorems verification cli".split(),
+    [
+        "certificates",
+        "checkpoints",
+        "dynamics",
+        "models",
+        "plotting",
+        "refinements",
+        "theorems",
+        "verification",
+        "cli",
+    ],
 )
 def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}

@@ -320,3 +320,9 @@ def test_bad_tokens_are_refused():
         solve(scalar(1.0, 1.0), [np.nan, 1.0])
     with pytest.raises(SolveError, match="both until and log_until"):
         solve(scalar(1.0, 1.0), [1.0], until=1.0, log_until=1.0)
+
+
+def test_shrinking_tokens_are_not_called_growing_however_early_growth_would_be_decided():
+    dynamics = token_dynamics(S6Layer.scalar(mu=-1.0, S_Delta=0.5, a=1.0))
+    run = solve(dynamics, [1.0, 0.5], horizon=Horizon(log_t_growing=300.0))
+    assert run.outcome is Outcome.CONVERGED_TO_ZERO

@@ -41,6 +41,18 @@ def test_a_negative_multiplier_flips_every_sign():
     assert flipped.groups[0].channels_divergent == 2
 
 
+@pytest.mark.parametrize("factor", [-2.0, 0.5])
+def test_spectra_are_those_of_the_matrix_with_its_multiplier(factor):
+    layer = layer_of([[-1, 3], [0.5, 2]], multipliers=Multipliers(B=factor))
+    (group,) = weights_verdict(layer).groups
+    M = layer.input_output_matrix()
+    np.testing.assert_allclose(group.spectrum.spectrum.eigenvalues.real, np.sort(np.linalg.eigvals(M).real), rtol=1e-12)
+    np.testing.assert_allclose(
+        group.symmetric_part.spectrum.eigenvalues.real, np.linalg.eigvalsh((M + M.T) / 2), rtol=1e-12
+    )
+    assert group.spectrum.spectrum.positive == group.spectrum.positive == 1
+
+
 @pytest.mark.parametrize("scale", [1e-160, 1e-310])
 def test_a_dead_layer_is_named(scale):
     verdict = weights_verdict(layer_of(scale * np.array([[1.0, 2.0], [3.0, -4.0]])))

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import flint
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._errors import HypothesisError
 from .._linalg import FloatArray
@@ -34,18 +35,32 @@ def symmetric_part(S_B: FloatArray, S_C: FloatArray, signs: FloatArray | None = 
     return [[entry(i, j) for j in range(len(sigma))] for i in range(len(sigma))]
 
 
-def strictly_copositive(matrix: Matrix) -> bool:
-    """Whether v^T A v > 0 for every v >= 0 except v = 0; `matrix` symmetric and rational, at most 12 x 12.
+def strictly_copositive(matrix: Matrix | ArrayLike) -> bool:
+    """Whether v^T A v > 0 for every v >= 0 except v = 0; floats are taken for the rational numbers that they are.
+
+    Args:
+        matrix: symmetric, at most 12 x 12; fractions, or anything numpy takes for an array of finite floats.
 
     Raises:
-        HypothesisError: the matrix is larger.
+        HypothesisError: the matrix is larger, not symmetric, or not finite.
     """
+    matrix = _rational(matrix)
     if len(matrix) > LARGEST:
         raise HypothesisError(
             f"expected at most {LARGEST} channels, found {len(matrix)}; copositivity is decided on all 2^D principal "
             "submatrices, so reduce to fewer channels"
         )
     return all(_passes(one) for one in _principal_submatrices(matrix))
+
+
+def _rational(matrix: Matrix | ArrayLike) -> list[list[Fraction]]:
+    rows = np.asarray(matrix, dtype=object)
+    square = rows.ndim == 2 and rows.shape[0] == rows.shape[1]
+    if not square or not np.all(np.isfinite(rows.astype(float))) or not np.all(rows == rows.T):
+        raise HypothesisError(
+            "expected a symmetric matrix of finite numbers, found another; only its symmetric part (A + A^T) / 2 counts"
+        )
+    return [[Fraction(entry) for entry in row] for row in rows.tolist()]
 
 
 def _principal_submatrices(matrix: Matrix) -> Iterator[list[list[Fraction]]]:

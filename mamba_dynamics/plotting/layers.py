@@ -176,10 +176,9 @@ def _eigenvalues(report: "Report", of: "Callable[..., SignSummary]") -> tuple[np
         for group, place in zip(weights.groups, _places(len(weights.groups)), strict=True):
             spectrum = of(group).spectrum
             real = spectrum.eigenvalues.real
-            # The spectrum is that of S_C^T S_B, to which a config may put a constant factor.
             columns.append(np.full(len(real), column + place))
-            values.append(weights.layer.gain * real)
-            signs.append(np.where(np.abs(real) > spectrum.margins, np.sign(weights.layer.gain * real), 0))
+            values.append(real)
+            signs.append(np.where(np.abs(real) > spectrum.margins, np.sign(real), 0))
     return np.concatenate(columns), np.concatenate(values), np.concatenate(signs).astype(int)
 
 
