@@ -36,7 +36,7 @@ PHONE, DESK = 380, 1440
 VISIBLE_TEXT = """() => {
   const copy = document.body.cloneNode(true);
   copy.querySelectorAll("code, pre, .katex, script, style").forEach(one => one.remove());
-  return document.title + "\\n" + copy.textContent;
+  return document.title + " " + copy.textContent;
 }"""
 #: The page's own width if it is too large, or the elements that stick out of it and lie in no container that scrolls.
 STICKING_OUT = """() => {
@@ -128,7 +128,7 @@ def visit(tab, address):
     tab.set_viewport_size({"width": DESK, "height": 900})
     tab.goto(address, wait_until="networkidle")
     found.pictures = tab.evaluate("() => [...document.images].map(one => [one.src, one.naturalWidth, one.alt])")
-    found.formulas = tab.locator("article .katex").count()
+    found.formulas = tab.locator(".katex").count()
     found.formula_errors = tab.locator(".katex-error").count()
     found.text = tab.evaluate(VISIBLE_TEXT)
     tab.set_viewport_size({"width": PHONE, "height": 800})
