@@ -40,8 +40,10 @@ class SignSummary:
         scaled = spectrum.scaled(gain)
         if certified is None:
             return cls(scaled, scaled.positive, scaled.negative, scaled.zero, KnownBy.CHECKED)
-        counts = (certified.positive, certified.negative)
-        return cls(scaled, *(counts if gain > 0 else counts[::-1]), certified.zero, KnownBy.CERTIFIED)
+        positive, negative = certified.positive, certified.negative
+        if gain < 0:
+            positive, negative = negative, positive
+        return cls(scaled, positive, negative, certified.zero, KnownBy.CERTIFIED)
 
 
 @dataclass(frozen=True, eq=False)
