@@ -33,6 +33,12 @@ def selective_scan(
     C: Float[Array, "L N"],
 ) -> Float[Array, "L D"]:
     """y of the recurrence above: O(L D N) work, O(L D + D N) memory."""
+    h0 = jnp.zeros((B.shape[1], x.shape[1]), jnp.result_type(x, delta, a, B, C))
+    return jax.lax.scan(_recurrence(a), h0, (delta * x, delta, B, C))[1]
+
+
+def _recurrence(a: Float[Array, "D N"]):
+    """h, (delta x, delta, B, C) of one token -> h after it, y."""
     # States first: the channels, of which there are many, lie side by side in memory.
     rates = a.T
 
@@ -41,8 +47,7 @@ def selective_scan(
         h = jnp.exp(-rates * d) * h + b[:, None] * u
         return h, c @ h
 
-    h0 = jnp.zeros((B.shape[1], x.shape[1]), jnp.result_type(x, delta, a, B, C))
-    return jax.lax.scan(step, h0, (delta * x, delta, B, C))[1]
+    return step
 
 
 @jax.custom_vjp
@@ -66,12 +71,7 @@ def trainable_scan(
 
 def _scan_keeping_states(x, delta, a, B, C):
     """(y, the state before every chunk of KEPT_EVERY tokens)."""
-    rates = a.T
-
-    def step(h, token):
-        u, d, b, c = token
-        h = jnp.exp(-rates * d) * h + b[:, None] * u
-        return h, c @ h
+    step = _recurrence(a)
 
     def chunk(h, tokens):
         after, y = jax.lax.scan(step, h, tokens)

@@ -50,8 +50,9 @@ def data_of(figure: PaperFigure, out: Path, *, seed: int = 0) -> tuple[Data, boo
     found = read(out / figure.name, wanted)
     if found is not None:
         return found, True
+    began = time.process_time()
     data = {name: np.asarray(array) for name, array in figure.compute(seed).items()}
-    write(out / figure.name, data, wanted)
+    write(out / figure.name, data, wanted, time.process_time() - began)
     return data, False
 
 

@@ -14,8 +14,8 @@ import mamba_dynamics
 from .catalogue import FOLDER, Data, PaperFigure
 
 DATA = "data.npz"
-#: The array that says what the data were computed from.
-FINGERPRINT = "fingerprint"
+#: The array that says what the data were computed from, and the one that says how long it took.
+FINGERPRINT, SECONDS = "fingerprint", "processor_seconds"
 
 
 def fingerprint(figure: PaperFigure, seed: int) -> str:
@@ -35,15 +35,22 @@ def read(folder: Path, wanted: str | None = None) -> Data | None:
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
     found = str(data.pop(FINGERPRINT, ""))
+    data.pop(SECONDS, None)
     return data if wanted is None or found == wanted else None
 
 
-def write(folder: Path, data: Data, found: str) -> None:
-    """Put the data into `folder`, under the fingerprint `found`."""
+def processor_seconds(folder: Path) -> float:
+    """How long the data in `folder` took to compute, over all processors."""
+    with np.load(folder / DATA, allow_pickle=False) as file:
+        return float(file[SECONDS])
+
+
+def write(folder: Path, data: Data, found: str, seconds: float = np.nan) -> None:
+    """Put the data into `folder`, under the fingerprint `found`; `seconds` is what they took to compute."""
     for name, array in data.items():
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"expected plain arrays, found objects in {name!r}")
-    arrays: dict[str, Any] = {**data, FINGERPRINT: np.asarray(found)}
+    arrays: dict[str, Any] = {**data, FINGERPRINT: np.asarray(found), SECONDS: np.asarray(seconds)}
     with_temporary(folder / DATA, lambda path: np.savez_compressed(path, **arrays))
 
 

@@ -145,7 +145,8 @@ class NumpyFlow:
         ]
         mixed = {name: (1 - (t - here)) * layers[0][name] + (t - here) * layers[1][name] for name in layers[0]}
         u = u.reshape(self.start.shape)
-        return self.model._mixer(mixed, self.model._norm(u, mixed["norm.weight"])).ravel()
+        *_, update = self.model._mixer(mixed, self.model._norm(u, mixed["norm.weight"]), gated=True)
+        return update.ravel()
 
     def _names(self):
         prefix = "backbone.layers.0."

@@ -55,6 +55,8 @@ def strictly_copositive(matrix: Matrix | ArrayLike) -> bool:
 
 def _rational(matrix: Matrix | ArrayLike) -> list[list[Fraction]]:
     rows = np.asarray(matrix, dtype=object)
+    if not rows.size:
+        return []
     square = rows.ndim == 2 and rows.shape[0] == rows.shape[1]
     if not square or not np.all(np.isfinite(rows.astype(float))) or not np.all(rows == rows.T):
         raise HypothesisError(

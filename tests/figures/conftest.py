@@ -1,8 +1,7 @@
-"""Each figure's data, computed once however many workers ask for them."""
+"""Each figure's data, computed once however many workers ask for them, and kept for the next run and the site."""
 
 import fcntl
-import os
-import time
+from pathlib import Path
 
 import matplotlib as mpl
 import pytest
@@ -12,14 +11,14 @@ mpl.use("Agg")
 from paper_figures.catalogue import FIGURES
 from paper_figures.make import data_of
 
+#: Where the documentation's build keeps them too. Data are used again only while the code they come from is the same.
+FOLDER = Path(__file__).resolve().parents[2] / "build" / "figures"
+
 
 @pytest.fixture(scope="session")
-def figures_folder(tmp_path_factory):
-    """One folder for all workers of this run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "figures"
-    folder.mkdir(exist_ok=True)
-    return folder
+def figures_folder():
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return FOLDER
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +26,8 @@ def data(figures_folder):
     """name -> the figure's data."""
 
     def of(name):
-        with open(figures_folder / f"{name}.lock", "w") as lock:
+        with open(figures_folder / f".{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            began = time.process_time()
-            found, reused = data_of(FIGURES[name], figures_folder)
-            if not reused:
-                (figures_folder / f"{name}.seconds").write_text(str(time.process_time() - began))
-            return found
+            return data_of(FIGURES[name], figures_folder)[0]
 
     return of
