@@ -18,6 +18,7 @@ LEVELS = [
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
     {"models"},
+    {"training"},
     {"_trajectory", "_rates", "_rosenbrock"},
     {"_fates", "_integrate"},
     {"_integrate_stiff"},
