@@ -75,9 +75,29 @@ if TYPE_CHECKING:
     from .models import walk as walk
     from .models.consensus import ConsensusCurve as ConsensusCurve
     from .models.consensus import consensus as consensus
+    from .plotting import plot_alignments as plot_alignments
+    from .plotting import plot_channels as plot_channels
     from .plotting import plot_consensus as plot_consensus
     from .plotting import plot_hidden_attention as plot_hidden_attention
     from .plotting import plot_radial_rates as plot_radial_rates
+    from .plotting import plot_scenarios as plot_scenarios
+    from .plotting import plot_spectra as plot_spectra
+    from .plotting import plot_step_sizes as plot_step_sizes
+    from .plotting import plot_symmetric_part as plot_symmetric_part
+    from .plotting import plot_trajectory as plot_trajectory
+    from .refinements import DefiniteCertificate as DefiniteCertificate
+    from .refinements import DefiniteProjection as DefiniteProjection
+    from .refinements import ImportanceReordering as ImportanceReordering
+    from .refinements import NearestDefinite as NearestDefinite
+    from .refinements import hard_order as hard_order
+    from .refinements import importance_scores as importance_scores
+    from .refinements import load_refined as load_refined
+    from .refinements import nearest_definite as nearest_definite
+    from .refinements import paper_threshold as paper_threshold
+    from .refinements import save_model as save_model
+    from .refinements import soft_sort as soft_sort
+    from .refinements import with_definite as with_definite
+    from .refinements import with_reordering as with_reordering
     from .sample import sample_path as sample_path
     from .style import PREDICTED as PREDICTED
     from .style import SIGNED as SIGNED
@@ -125,7 +145,14 @@ _NAMES_OF = {
     "dynamics": "AbstractTokenDynamics token_dynamics",
     "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
     "models.consensus": "ConsensusCurve consensus",
-    "plotting": "plot_consensus plot_hidden_attention plot_radial_rates",
+    "plotting": (
+        "plot_alignments plot_channels plot_consensus plot_hidden_attention plot_radial_rates plot_scenarios "
+        "plot_spectra plot_step_sizes plot_symmetric_part plot_trajectory"
+    ),
+    "refinements": (
+        "DefiniteCertificate DefiniteProjection ImportanceReordering NearestDefinite hard_order importance_scores "
+        "load_refined nearest_definite paper_threshold save_model soft_sort with_definite with_reordering"
+    ),
     "sample": "sample_path",
     "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",

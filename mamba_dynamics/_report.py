@@ -74,6 +74,16 @@ class Report:
     def errors(self) -> list[str]:
         return [layer.error for layer in self.layers if layer.error is not None]
 
+    def plot(self) -> "NDArray[np.object_]":
+        """Every picture that the report has facts for, on one axis of layers: an array of matplotlib `Axes`.
+
+        From top to bottom: scenarios, spectra of M and of sym(M), channels, step sizes, alignments; see
+        `plot_scenarios` and its neighbours. Nothing is shown; `axes[0].figure` is the figure.
+        """
+        from .plotting.layers import plot_report
+
+        return plot_report(self)
+
 
 def classify_checkpoint(
     path: str | PathLike[str],
@@ -102,7 +112,7 @@ def classify_checkpoint(
         text, ids: instead, a text or token ids (L,) that the model itself reads; each layer's tokens are then the
             inputs of its scan. `depth` cycles the layers so far when the tokens' consensus is measured.
         integrate: how many of the first tokens to integrate (by causality they do not depend on the later ones);
-            default all given or random tokens, and the first MOST_INTEGRATED of a text.
+            default all given or random tokens, and the first MOST_INTEGRATED of a text; 0 for none.
         rtol, max_steps: tolerance and budget of the integration.
         progress: called with (done, total, name) before each layer and once at the end.
 

@@ -35,6 +35,7 @@ _NOT_CLOSED = (
     "no ODE is integrated: B, C and Delta of this kind are functions of the normed residual u, not of the scan's input "
     "x, so the S6-only ODE is not closed; alignments are those of the tokens taken as u"
 )
+_NOT_ASKED = "no ODE is integrated, as none was asked for (integrate = 0)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +203,7 @@ def tokens_verdict(
         layer: the layer; its groups are heads or scan directions where it has several.
         x0: tokens (L, width), width = D, or D times the heads where every head has its own channels (Zamba).
         rtol, max_steps: tolerance and budget of an integration.
-        integrate: how many of the first tokens to integrate; default all.
+        integrate: how many of the first tokens to integrate; default all, 0 for none.
         check: repeat every run with half the tolerance, and call undecided what differs.
 
     Raises:
@@ -212,6 +213,8 @@ def tokens_verdict(
     statistics = TokenStatistics.of(layer, parts)
     if not layer.closed:
         return TokensVerdict(len(x0), statistics, None, why_not=_NOT_CLOSED)
+    if integrate == 0:
+        return TokensVerdict(len(x0), statistics, None, why_not=_NOT_ASKED)
     runs, prefixes = [], []
     for group, part in enumerate(parts):
         integrator = _Integrator(layer.group(group), part[:integrate], rtol, max_steps, check)

@@ -4,12 +4,19 @@ Everything is kept in logarithms, because the regimes of interest lie far outsid
 and beyond, T* - t down to 1e-250. Plain `t` and `x` are there for the parts that fit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._outcomes import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .plotting.trajectories import Clock, Quantity
 
 FloatArray = NDArray[np.float64]
 
@@ -68,3 +75,16 @@ class TokenTrajectory:
 
     def __len__(self) -> int:
         return len(self.s)
+
+    def plot(
+        self,
+        *,
+        against: "Clock | None" = None,
+        quantity: "Quantity | None" = None,
+        tokens: Sequence[int] | None = None,
+        ax: "Axes | None" = None,
+    ) -> "Axes":
+        """Every token along the run; see `plot_trajectory`."""
+        from .plotting import plot_trajectory
+
+        return plot_trajectory(self, against=against, quantity=quantity, tokens=tokens, ax=ax)

@@ -19,11 +19,14 @@ from ._outcomes import Outcome, Scenario, TokenFate, Truth
 from ._rates import Estimate, agrees, limiting_factor, limiting_slope
 from ._regime import Regime
 from ._solve import Horizon, solve
-from ._trajectory import TokenTrajectory
+from ._trajectory import FloatArray, TokenTrajectory
 from .dynamics import token_dynamics
 from .theorems import GrowthLaw, LawName, Prediction, ScalarSystem
+from .theorems.curves import predicted_log_abs
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from .certificates import Enclosure
     from .theorems.asymptotics import Asymptotics
 
@@ -108,6 +111,23 @@ class Verdict:
             # A simulation that does not know its own error cannot be contradicted.
             return math.isfinite(found.error) and bool(abs(proved.blow_up_time - found.time) > found.error)
         return proved.scenario is not self.simulated
+
+    @cached_property
+    def predicted_log_abs(self) -> FloatArray | None:
+        """ln|x_l| by each token's law at the run's samples, (S, L), nan where no law speaks; None for D > 1.
+
+        What a law leaves open (a factor, a frozen ratio) is taken from the end of the run.
+        """
+        if self.system is None:
+            return None
+        run, laws = self.trajectory, [token.law for token in self.tokens]
+        return predicted_log_abs(self.system, laws, run.log_t, run.log_remaining, run.log_norms[-1])
+
+    def plot(self, *, ax: "Axes | None" = None) -> "Axes":
+        """The trajectory with the law of every token dashed over it; see `plot_trajectory`."""
+        from .plotting import plot_trajectory
+
+        return plot_trajectory(self.trajectory, predicted=self.predicted_log_abs, ax=ax)
 
 
 def classify(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sympy as sp
+from plain_mathematics import typeset, typeset_cell
 
 from mamba_dynamics import CATALOGUE, Theorem
 from mamba_dynamics.theorems.contract import Origin
@@ -64,11 +65,8 @@ def index(found: dict[str, dict[str, Any]], seed: int) -> str:
         "the statements: 2 the limit itself, 3 one dimension (D = 1), 4 several.",
         "",
     ]
-    for section, title in SECTIONS.items():
-        names = [name for name, theorem in CATALOGUE.items() if _section(theorem) == section]
-        if not names:
-            continue
-        lines += [f"## {section} {title}", "", "| theorem | by | steps | cases held | weaker claims refuted |"]
+    for title, names in sections().items():
+        lines += [f"## {title}", "", "| theorem | by | steps | cases held | weaker claims refuted |"]
         lines += ["|---|---|---|---|---|"]
         lines += [_row(CATALOGUE[name], found[name]) for name in names]
         lines += [""]
@@ -76,8 +74,17 @@ def index(found: dict[str, dict[str, Any]], seed: int) -> str:
     for name, one in found.items():
         for claim in one["counterexamples_to_weaker_claim"]:
             if claim["origin"] == "paper":
-                lines += [f"- {_plain(claim['claim'])}: {_plain(claim['because'])} ([{name}]({name}.md))"]
+                lines += [f"- {typeset(claim['claim'])}: {typeset(claim['because'])} ([{name}]({name}.md))"]
     return "\n".join([*lines, ""])
+
+
+def sections() -> dict[str, list[str]]:
+    """Title -> names of its theorems, in the order of the catalogue."""
+    found = {
+        f"{section} {title}": [name for name, theorem in CATALOGUE.items() if _section(theorem) == section]
+        for section, title in SECTIONS.items()
+    }
+    return {title: names for title, names in found.items() if names}
 
 
 def _section(theorem: Theorem) -> str:
@@ -114,7 +121,7 @@ def page(theorem: Theorem, one: dict[str, Any], seed: int) -> str:
         parts += ["## Claims that fail"]
         parts += [_claim(claim) for claim in one["counterexamples_to_weaker_claim"]]
     if theorem.remarks:
-        parts += ["## Remarks", "\n".join(f"- {remark}" for remark in theorem.remarks)]
+        parts += ["## Remarks", "\n".join(f"- {typeset(remark)}" for remark in theorem.remarks)]
     parts += ["## Check it", f"```bash\nmamba-dynamics verify --theorem {theorem.name}\n```"]
     if theorem.origin is not Origin.NEW:
         parts += ["## Source", f"```bibtex\n{theorem.bibtex}\n```"]
@@ -130,15 +137,16 @@ def _hypotheses(theorem: Theorem, one: dict[str, Any]) -> list[str]:
     for hypothesis in one["hypotheses"]:
         broken = theorem.breaks.get(hypothesis["name"])
         case = "" if broken is None else f"`{_system(system_of(broken))}`"
-        lines.append(f"| {_cell(hypothesis['name'])} | {hypothesis['known_by']} | {case} |")
+        lines.append(f"| {typeset_cell(hypothesis['name'])} | {hypothesis['known_by']} | {case} |")
     return lines
 
 
 def _step(number: int, step, found: dict[str, Any]) -> str:
     worst = "" if found["worst"] in (None, 0.0) else f", largest error {found['worst']:.0e}"
     on = f" for {domain_of(step)}" if domain_of(step) else ""
-    state = _plain(f"{found['kind']}{on}; sympy: {found['algebra']}; 50 digits: {found['numbers']}{worst}")
-    return f"{number}. {_plain(found['says'])}\n\n    $$ {sp.latex(step.formula)} $$\n\n    *{state}*"
+    state = typeset(f"{found['kind']}{on}; sympy: {found['algebra']}; 50 digits: {found['numbers']}{worst}")
+    formula = sp.latex(step.formula, ln_notation=True)
+    return f"{number}. {typeset(found['says'])}\n\n    $$ {formula} $$\n\n    *{state}*"
 
 
 def _numeric(numeric: dict[str, Any], seed: int) -> list[str]:
@@ -152,14 +160,14 @@ def _numeric(numeric: dict[str, Any], seed: int) -> list[str]:
     ]
     relations = {"tends to": "its limit", "equals": "its value", "is at most": "an upper bound"}
     relations["is at least"] = "a lower bound"
-    lines += [f"| {_cell(one['quantity'])} | {relations[one['relation']]} |" for one in numeric["measured"]]
+    lines += [f"| {typeset_cell(one['quantity'])} | {relations[one['relation']]} |" for one in numeric["measured"]]
     worst = numeric["worst"]
     if worst is not None and worst["deviation"]:
         token = "" if worst["token"] is None else f", token {worst['token']}"
         error = "" if worst["standard_error"] is None else f" ± {worst['standard_error']:.0e}"
         lines += [
             "",
-            f"The closest call, case {worst['case']}{token}: {_plain(worst['quantity'])} {worst['relation']} "
+            f"The closest call, case {worst['case']}{token}: {typeset(worst['quantity'])} {worst['relation']} "
             f"{_value(worst['expected'])}, found {_value(worst['found'])}{error}, which is {worst['deviation']:.1g} of "
             "what the comparison allows.",
         ]
@@ -170,17 +178,17 @@ def _certificate(found: dict[str, Any]) -> str:
     facts = ", ".join(
         f"{name.replace('_', ' ')} {_value(value)}" for name, value in found.items() if name not in ("kind", "status")
     )
-    return f"{_plain(found['kind'])}: **{found['status']}** ({facts})."
+    return f"{typeset(found['kind'])}: **{found['status']}** ({facts})."
 
 
 def _claim(claim: dict[str, Any]) -> str:
     failed = [one for one in claim["measured"] if one["status"] == "fails"]
     verdict = "refuted" if claim["refuted"] else "not refuted"
     lines = [
-        f"### {_plain(claim['claim'])}",
+        f"### {typeset(claim['claim'])}",
         "",
         f"Who says it: {'the paper' if claim['origin'] == 'paper' else 'a natural guess'}. **{verdict}**: "
-        f"{_plain(claim['because'])}.",
+        f"{typeset(claim['because'])}.",
         "",
         f"Counterexample: `{_system(claim['system'])}`",
     ]
@@ -188,7 +196,7 @@ def _claim(claim: dict[str, Any]) -> str:
         token = "" if one["token"] is None else f" of token {one['token']}"
         error = "" if one["standard_error"] is None else f" ± {one['standard_error']:.0e}"
         claimed = "the bound" if one["expected"] == "a function" else _value(one["expected"])
-        lines += ["", f"{_plain(one['quantity'])}{token}: claimed {claimed}, found {_value(one['found'])}{error}."]
+        lines += ["", f"{typeset(one['quantity'])}{token}: claimed {claimed}, found {_value(one['found'])}{error}."]
     return "\n".join(lines)
 
 
@@ -200,17 +208,6 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_value(one) for one in value) + "]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _plain(text: str) -> str:
-    """Text whose signs markdown would take for its own."""
-    for char in ("*", "_", "<"):
-        text = text.replace(char, f"\\{char}")
-    return text
-
-
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
 
 
 def write(evidence: dict[str, Any], folder: Path = FOLDER) -> None:

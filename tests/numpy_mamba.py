@@ -5,13 +5,24 @@ It shares no code with the package: it reads a Hugging Face `mamba` folder and f
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 Weights = dict[str, NDArray[np.float64]]
+
+
+class Step(NamedTuple):
+    """One block of a forward pass: its weights, the residual stream around it, and the input x of its scan, (L, E)."""
+
+    weights: Weights
+    before: NDArray[np.float64]
+    x: NDArray[np.float64]
+    after: NDArray[np.float64]
 
 
 class NumpyMamba:
@@ -25,12 +36,19 @@ class NumpyMamba:
 
     def logits(self, tokens: NDArray[np.integer]) -> NDArray[np.float64]:
         embeddings = self.weights["backbone.embeddings.weight"]
-        residual = embeddings[tokens]
-        for i in range(self.config["num_hidden_layers"]):
-            prefix = f"backbone.layers.{i}."
+        *_, last = self.steps(tokens)
+        return self._norm(last.after, self.weights["backbone.norm_f.weight"]) @ embeddings.T
+
+    def steps(self, tokens: NDArray[np.integer], depth: int | None = None, gated: bool = True) -> Iterator[Step]:
+        """Block after block, beginning again with the first beyond their number; without their gate on request."""
+        count = self.config["num_hidden_layers"]
+        residual = self.weights["backbone.embeddings.weight"][tokens]
+        for position in range(count if depth is None else depth):
+            prefix = f"backbone.layers.{position % count}."
             layer = {name[len(prefix) :]: value for name, value in self.weights.items() if name.startswith(prefix)}
-            residual = residual + self._mixer(layer, self._norm(residual, layer["norm.weight"]))
-        return self._norm(residual, self.weights["backbone.norm_f.weight"]) @ embeddings.T
+            x, update = self._mixer(layer, self._norm(residual, layer["norm.weight"]), gated)
+            yield Step(layer, residual, x, residual + update)
+            residual = residual + update
 
     def bits_per_byte(self, text: bytes) -> float:
         """Mean cost of each byte of the text but the first, given all bytes before it."""
@@ -44,7 +62,9 @@ class NumpyMamba:
         mean_square = (u**2).mean(axis=1, keepdims=True)
         return weight * u / np.sqrt(mean_square + self.config["layer_norm_epsilon"])
 
-    def _mixer(self, w: Weights, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _mixer(
+        self, w: Weights, u: NDArray[np.float64], gated: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         E, R, N = (self.config[key] for key in ("intermediate_size", "time_step_rank", "state_size"))
         projected = u @ w["mixer.in_proj.weight"].T
         signal, gate = projected[:, :E], projected[:, E:]
@@ -56,7 +76,7 @@ class NumpyMamba:
         for t in range(len(u)):
             h = np.exp(dt[t][:, None] * A) * h + (dt[t] * x[t])[:, None] * B[t]
             y[t] = h @ C[t] + w["mixer.D"] * x[t]
-        return (y * _silu(gate)) @ w["mixer.out_proj.weight"].T
+        return x, (y * _silu(gate) if gated else y) @ w["mixer.out_proj.weight"].T
 
 
 def _conv_at(signal: NDArray[np.float64], t: int, w: Weights) -> NDArray[np.float64]:

@@ -18,9 +18,8 @@ LEVELS = [
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},
     {"models"},
-    {"training"},
-    {"_trajectory", "_rates", "_rosenbrock"},
-    {"_fates", "_integrate"},
+    {"refinements", "_trajectory", "_rates", "_rosenbrock"},
+    {"training", "_fates", "_integrate"},
     {"_integrate_stiff"},
     {"_solve"},
     {"_regime"},
@@ -36,7 +35,7 @@ LEVELS = [
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
-NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff"}
+NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff", "refinements"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
 WITHOUT_JAX |= {"_classification_document", "_consensus", "_tokens_verdict", "_block_facts"}
@@ -106,7 +105,7 @@ def test_weights_need_no_jax(path):
 
 
 @pytest.mark.parametrize(
-    "package", ["certificates", "checkpoints", "dynamics", "models", "theorems", "verification", "cli"]
+    "package", ["certificates", "checkpoints", "dynamics", "models", "refinements", "theorems", "verification", "cli"]
 )
 def test_no_cycles_inside_a_package(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}

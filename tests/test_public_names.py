@@ -17,8 +17,11 @@ _NAMES = (
     "verify Verification TheoremReport Estimate limiting_slope limiting_value significance "
     "fidelity Fidelity load_model MambaLM walk Visit Stages Block radial_rates ABLATIONS "
     "Consensus ConsensusCurve consensus TokenStatistics TokensVerdict tokens_verdict BlockFacts "
-    "plot_hidden_attention plot_consensus plot_radial_rates STYLE TOKEN_COLOURS PREDICTED SIGNED "
+    "plot_alignments plot_channels plot_scenarios plot_spectra plot_step_sizes plot_symmetric_part "
+    "plot_hidden_attention plot_consensus plot_radial_rates plot_trajectory STYLE TOKEN_COLOURS PREDICTED SIGNED "
     "own_blow_up_time blow_up_bound enclose Enclosure proved_scenario strictly_copositive "
+    "DefiniteProjection DefiniteCertificate paper_threshold nearest_definite NearestDefinite soft_sort hard_order "
+    "importance_scores ImportanceReordering with_definite with_reordering save_model load_refined "
 )
 PUBLIC = set(_NAMES.split())
 

@@ -40,6 +40,9 @@ KNOWN = {
     "mamba2": "layer_norm_epsilon",
     "mamba_ssm": "norm_epsilon",
 }
+#: The weights of a reordering's scores beside `A_log`, (1, E), and the config's entry about it: this package's own.
+IMPORTANCE_SUFFIX = "importance.weight"
+REORDERING_KEY = "importance_reordering"
 #: That epsilon where the config is silent, in every one of them.
 NORM_EPS = 1e-5
 
@@ -84,11 +87,13 @@ class BlockWeights:
 class LanguageModelWeights:
     """A checkpoint seen as a language model; nothing but headers is read before it is asked for."""
 
-    def __init__(self, checkpoint: Checkpoint):
+    def __init__(self, checkpoint: Checkpoint, *, ignore_reordering: bool = False):
         self.checkpoint = checkpoint
         self._archive, self._found = checkpoint._archive, checkpoint._found
         self._config = Config(checkpoint.config or {})
         self._require_known()
+        if not ignore_reordering:
+            self._require_no_reordering()
         root = _root(self._found[0].tensors.prefix)
         self._embedding = self._first(f"{root}embeddings.weight", f"{root}embedding.weight")
         self._norm_f = self._first(f"{root}norm_f.weight")
@@ -149,6 +154,11 @@ class LanguageModelWeights:
             require_shape(tensors.name, name, found, wanted, f"d = {d} by the embedding, E = {E} by A_log")
         return block
 
+    def importance(self, index: int) -> Array | None:
+        """The weights of the scores by which a block's tokens are reordered, or None where they are not."""
+        tensors = self._found[index].tensors
+        return _optional(tensors, IMPORTANCE_SUFFIX)
+
     def _rms_norm(self, name: str) -> RMSNorm:
         return RMSNorm(eps=self.norm_eps, weight=_finite(self._archive.read(name), name).astype(np.float64))
 
@@ -166,6 +176,14 @@ class LanguageModelWeights:
                     f"{shown(self.checkpoint.path)}: the forward pass is known for {key} = {wanted}, found "
                     f"{shown(found)} in {self._config.source}; give the scan's inputs with --tokens instead"
                 )
+
+    def _require_no_reordering(self) -> None:
+        if REORDERING_KEY in self._config.values or any(one.tensors.has(IMPORTANCE_SUFFIX) for one in self._found):
+            raise UnsupportedArchitecture(
+                f"{shown(self.checkpoint.path)}: expected tokens scanned in the order of the text, found a model that "
+                f"reorders them by importance ({IMPORTANCE_SUFFIX}), which computes something else without it; open it "
+                "with load_refined, or with load_model(..., ignore_reordering=True) to have it without"
+            )
 
     def _require_nothing_else(self, head: str) -> None:
         """A tensor beyond those read here changes what the model computes."""
@@ -197,21 +215,23 @@ class LanguageModelWeights:
         return shape[0], shape[1]
 
 
-def language_model_weights(checkpoint: Checkpoint) -> LanguageModelWeights:
+def language_model_weights(checkpoint: Checkpoint, *, ignore_reordering: bool = False) -> LanguageModelWeights:
     """The weights of the language model in a checkpoint, read lazily.
+
+    `ignore_reordering` opens one that reorders its tokens by importance as if it did not.
 
     Raises:
         UnsupportedArchitecture: not a pure Mamba language model of a known kind; the message says what it is.
         MissingTensor: embedding, norms or projections are not in the file.
     """
-    return LanguageModelWeights(checkpoint)
+    return LanguageModelWeights(checkpoint, ignore_reordering=ignore_reordering)
 
 
 #: What a mixer of a known kind may hold.
 _MIXER_TENSORS = (
     *("A_log", "D", "conv1d.weight", "conv1d.bias", "in_proj.weight", "in_proj.bias", "out_proj.weight"),
     *("out_proj.bias", "x_proj.weight", "dt_proj.weight", "dt_proj.bias", "dt_bias", "norm.weight"),
-    "x_proj.parametrizations.weight.original",
+    *("x_proj.parametrizations.weight.original", IMPORTANCE_SUFFIX),
 )
 
 

@@ -33,7 +33,7 @@ def classify(
     text_file: Annotated[Path | None, typer.Option(help="The same, from a text file (UTF-8).")] = None,
     token_ids: Annotated[str | None, typer.Option(help="The same, from token ids I,J,... of its vocabulary.")] = None,
     integrate: Annotated[
-        int | None, typer.Option(min=1, help="Integrate only the first N tokens (of a text: 16 unless told).")
+        int | None, typer.Option(min=0, help="Integrate only the first N tokens (of a text: 16 unless told; 0: none).")
     ] = None,
     depth: Annotated[
         int | None, typer.Option(min=1, help="Cycle the layers to this depth when measuring the tokens' consensus.")

@@ -43,6 +43,7 @@ class Block(eqx.Module):
                 out_proj=mixer.out_proj,
                 gate_norm=mixer.gate_norm,
                 without=frozenset(without),
+                reordering=mixer.reordering,
             ),
         )
 

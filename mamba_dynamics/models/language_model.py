@@ -74,13 +74,22 @@ class MambaLM(eqx.Module):
             yield residual
 
 
-def load_model(checkpoint: Checkpoint | str | PathLike[str], *, dtype: Precision = "float32") -> MambaLM:
+def load_model(
+    checkpoint: Checkpoint | str | PathLike[str], *, dtype: Precision = "float32", ignore_reordering: bool = False
+) -> MambaLM:
     """Load a language model whole: architectures mamba, falcon_mamba, mamba2, and both kinds of mamba_ssm.
+
+    Args:
+        checkpoint: an opened checkpoint, or anything `open_checkpoint` takes.
+        dtype: precision of the weights and of all computation.
+        ignore_reordering: leave out the importance reordering of a model that was saved with one (`load_refined` keeps
+            it); without this such a model is refused.
 
     Raises:
         CheckpointError: not such a model, or a broken file; see `open_checkpoint`.
     """
-    weights = language_model_weights(checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint))
+    opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
+    weights = language_model_weights(opened, ignore_reordering=ignore_reordering)
     with in_precision(dtype):
         embedding = weights.head() if weights.tied else weights.embedding(np.arange(weights.vocabulary))
         model = MambaLM(

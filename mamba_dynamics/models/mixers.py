@@ -5,8 +5,9 @@
     scan                              y_l = C_l . h_l, see `mamba_dynamics._selective_scan`
     skipped = scan + D x              gated = skipped SiLU(gate)      out = out_proj gated
 
-Mamba-2 normalises the gated output before out_proj. What the infinite-depth limit drops can be left out by name, to
-see what it changes: "conv" (with its SiLU), "gate", "skip".
+Mamba-2 normalises the gated output before out_proj. A reordering (see `reordering`) permutes x between the first line
+and the second; the stages x, B, C, delta and scan are then in the order of the scan. What the infinite-depth limit
+drops can be left out by name, to see what it changes: "conv" (with its SiLU), "gate", "skip".
 """
 
 import abc
@@ -21,13 +22,17 @@ from .._errors import HypothesisError
 from .._selective_scan import hidden_attention, state_space_dual, trainable_scan
 from ..dynamics.base import AnyArray
 from .primitives import CausalConvolution, Linear, RMSNormalisation
+from .reordering import AbstractReordering
 
 #: Parts of a mixer that can be left out.
 OPTIONAL_PARTS = ("conv", "gate", "skip")
 
 
 class Stages(NamedTuple):
-    """Everything a mixer computes on the way, for L tokens in E channels (STEPS step sizes, G groups, N states)."""
+    """Everything a mixer computes on the way, for L tokens in E channels (STEPS step sizes, G groups, N states).
+
+    `order` is the matrix P of a reordering, None where there is none.
+    """
 
     u: Float[Array, "L d"]
     signal: Float[Array, "L E"]
@@ -40,16 +45,18 @@ class Stages(NamedTuple):
     skipped: Float[Array, "L E"]
     gated: Float[Array, "L E"]
     out: Float[Array, "L d"]
+    order: Float[Array, "L L"] | None = None
 
 
 class Scanned(NamedTuple):
-    """The stages of the selective part alone."""
+    """The stages of the selective part alone; `order` is the matrix P of a reordering."""
 
     x: Float[Array, "L E"]
     B: Float[Array, "L G N"]
     C: Float[Array, "L G N"]
     delta: Float[Array, "L STEPS"]
     scan: Float[Array, "L E"]
+    order: Float[Array, "L L"] | None = None
 
 
 class AbstractSelection(eqx.Module):
@@ -58,8 +65,14 @@ class AbstractSelection(eqx.Module):
     D_skip: eqx.AbstractVar[Float[AnyArray, " E"]]
 
     @abc.abstractmethod
-    def __call__(self, u: Float[Array, "L d"], signal: Float[Array, "L E"], conv: bool) -> Scanned:
-        """Convolve (unless `conv` is False), project, scan."""
+    def __call__(
+        self,
+        u: Float[Array, "L d"],
+        signal: Float[Array, "L E"],
+        conv: bool = True,
+        reordering: AbstractReordering | None = None,
+    ) -> Scanned:
+        """Convolve (unless `conv` is False), reorder, project, scan."""
 
     @abc.abstractmethod
     def hidden_attention(self, scanned: Scanned, index: int) -> Float[Array, "L L"]:
@@ -85,20 +98,26 @@ class Mamba1Selection(AbstractSelection):
     C_norm: RMSNormalisation | None = None
     dt_norm: RMSNormalisation | None = None
 
-    def __call__(self, u, signal, conv=True):
+    def __call__(self, u, signal, conv=True, reordering=None):
         x = self.conv(signal) if conv else signal
+        order = None if reordering is None else reordering.order(self.raw_step_sizes(self.projected(x)[0]))
+        x = x if order is None else order @ x
         low, B, C = self.projected(x)
         delta = self.step_sizes(low)
         scan = trainable_scan(x, delta, jnp.asarray(self.a), B, C)
-        return Scanned(x, B[:, None], C[:, None], delta, scan)
+        return Scanned(x, B[:, None], C[:, None], delta, scan, order)
 
     def projected(self, x: Float[Array, "L E"]) -> tuple[Float[Array, "L R"], Float[Array, "L N"], Float[Array, "L N"]]:
         """(the low-rank read-out of the step sizes, B, C), normalised where the architecture does."""
         low, B, C = (x @ jnp.asarray(matrix).T for matrix in (self.dt_down, self.S_B, self.S_C))
         return _normed(self.dt_norm, low), _normed(self.B_norm, B), _normed(self.C_norm, C)
 
+    def raw_step_sizes(self, low: Float[Array, "L R"]) -> Float[Array, "L E"]:
+        """S_Delta x + b, before softplus."""
+        return low @ jnp.asarray(self.dt_up).T + self.dt_bias
+
     def step_sizes(self, low: Float[Array, "L R"]) -> Float[Array, "L E"]:
-        return jax.nn.softplus(low @ jnp.asarray(self.dt_up).T + self.dt_bias)
+        return jax.nn.softplus(self.raw_step_sizes(low))
 
     def hidden_attention(self, scanned, index):
         rates = jnp.asarray(self.a)[index][None]
@@ -122,7 +141,12 @@ class Mamba2Selection(AbstractSelection):
     groups: int = eqx.field(static=True)
     dt_limit: tuple[float, float] = eqx.field(static=True)
 
-    def __call__(self, u, signal, conv=True):
+    def __call__(self, u, signal, conv=True, reordering=None):
+        if reordering is not None:
+            raise HypothesisError(
+                "expected a mixer whose B, C and step sizes are functions of the scan's input, found Mamba-2, where "
+                "they are functions of u: a reordering of x has no counterpart there"
+            )
         x, B, C = signal, self.B_proj(u), self.C_proj(u)
         if conv:
             x, B, C = self.conv(x), self.conv_B(B), self.conv_C(C)
@@ -155,6 +179,7 @@ class Mixer(eqx.Module):
     out_proj: Linear
     gate_norm: RMSNormalisation | None = None
     without: frozenset[str] = eqx.field(static=True, default=frozenset())
+    reordering: AbstractReordering | None = None
 
     def __check_init__(self):
         unknown = self.without - set(OPTIONAL_PARTS)
@@ -166,11 +191,16 @@ class Mixer(eqx.Module):
 
     def stages(self, u: Float[Array, "L d"]) -> Stages:
         signal, gate = self.in_x(u), self.in_z(u)
-        found = self.selection(u, signal, "conv" not in self.without)
+        found = self.selection(u, signal, "conv" not in self.without, self.reordering)
         skipped = found.scan if "skip" in self.without else found.scan + self.selection.D_skip * found.x
+        if self.reordering is not None and found.order is not None:
+            if self.reordering.mode == "restored":
+                skipped = found.order.T @ skipped
+            elif self.reordering.mode == "x_and_gate":
+                gate = found.order @ gate
         gated = skipped if "gate" in self.without else skipped * jax.nn.silu(gate)
         normed = gated if self.gate_norm is None else self.gate_norm(gated)
-        return Stages(u, signal, gate, *found, skipped, gated, self.out_proj(normed))
+        return Stages(u, signal, gate, *found[:5], skipped, gated, self.out_proj(normed), found.order)
 
     def hidden_attention(self, stages: Stages, index: int) -> Float[Array, "L L"]:
         """The dense P with scan = P x in one channel (Mamba-1) or head (Mamba-2)."""

@@ -20,12 +20,16 @@ def given_or_new(ax: Axes | None) -> Axes:
         return plt.figure(layout="constrained").add_subplot()
 
 
+def as_text(text: str) -> str:
+    """A stranger's text as it stands: a dollar in it begins no mathematics."""
+    return text.replace("$", r"\$")
+
+
 def token_axis(ax: Axes, which: str, count: int, pieces: Sequence[str] | None, label: str) -> None:
     """Label the x or y axis with tokens: their pieces where there are few, else their 1-based numbers."""
     ticks = np.arange(count) if count <= MOST_PIECES else np.arange(0, count, max(1, count // 10))
     texts = [str(i + 1) if pieces is None or count > MOST_PIECES else pieces[i] for i in ticks.tolist()]
-    # Pieces of a stranger's text are no mathematics.
-    texts = [text.replace("$", r"\$") for text in texts]
+    texts = [as_text(text) for text in texts]
     if which == "x":
         ax.set_xticks(ticks, texts)
         ax.set_xlabel(label)
