@@ -17,7 +17,7 @@ Their decay rates are trained as A_log, a = exp(A_log), as everywhere; the refin
 
 import math
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -107,28 +107,42 @@ Model = TypeVar("Model", bound=eqx.Module)
 
 
 class Trainable(eqx.Module, Generic[Model]):
-    """A model whose decay rates are held as A_log, one array a block; `rest` has None in their place."""
+    """A model whose decay rates are held as A_log, one array a block; `rest` has None in their place.
+
+    With `frozen_skip` no gradient reaches the skips D, which then stay as they are (vectors do not decay).
+    """
 
     A_log: tuple[Float[Array, "E N"], ...]
     rest: Model
+    frozen_skip: bool = eqx.field(static=True, default=False)
 
     @classmethod
-    def of(cls, model: Model) -> "Trainable[Model]":
+    def of(cls, model: Model, *, frozen_skip: bool = False) -> "Trainable[Model]":
         rates = _rates(model)
-        return cls(tuple(jnp.log(one) for one in rates), eqx.tree_at(_rates, model, (None,) * len(rates)))
+        bare = eqx.tree_at(_rates, model, (None,) * len(rates))
+        return cls(tuple(jnp.log(one) for one in rates), bare, frozen_skip)
 
     @property
     def model(self) -> Model:
         rates = tuple(jnp.exp(one) for one in self.A_log)
-        return eqx.tree_at(_rates, self.rest, rates, is_leaf=lambda leaf: leaf is None)
+        model = eqx.tree_at(_rates, self.rest, rates, is_leaf=lambda leaf: leaf is None)
+        return eqx.tree_at(_skips, model, replace_fn=jax.lax.stop_gradient) if self.frozen_skip else model
 
     def __call__(self, tokens: Array) -> Array:
         return self.model(tokens)  # pyright: ignore[reportCallIssue]
 
 
-def _rates(model):
+def _selections(model) -> list[Any]:
     core = model.core if isinstance(model, SequenceClassifier) else model
-    return tuple(block.mixer.selection.a for block in core.blocks)
+    return [block.mixer.selection for block in core.blocks]
+
+
+def _rates(model) -> tuple[Array, ...]:
+    return tuple(selection.a for selection in _selections(model))
+
+
+def _skips(model):
+    return tuple(selection.D_skip for selection in _selections(model))
 
 
 def parameters(model: eqx.Module) -> int:
