@@ -8,7 +8,10 @@
     |   `-- CorruptFile                its bytes contradict themselves
     |-- LayerShapeError            weights, tokens or sizes do not fit together
     |-- HypothesisError            a theorem was asked about a case outside its hypotheses
-    `-- SolveError                 an integration did not reach what was asked of it
+    |-- SolveError                 an integration did not reach what was asked of it
+    `-- TrainingError              a training run cannot start or go on
+        |-- DataError                    its data cannot be used
+        `-- TrainingDiverged             its loss is no number any more
 
 A message is one line: what was expected, what was found, the likely cause, the fix. What a
 simulation found out (divergence, an exhausted budget) is an outcome, not an exception: see
@@ -50,3 +53,15 @@ class HypothesisError(MambaDynamicsError):
 
 class SolveError(MambaDynamicsError):
     """An integration did not reach what was asked of it."""
+
+
+class TrainingError(MambaDynamicsError):
+    """A training run cannot start or go on."""
+
+
+class DataError(TrainingError):
+    """The data of a training run cannot be used."""
+
+
+class TrainingDiverged(TrainingError):
+    """The loss of a training run is no number any more."""

@@ -19,7 +19,7 @@ LEVELS = [
     {"dynamics"},
     {"models"},
     {"refinements", "_trajectory", "_rates", "_rosenbrock"},
-    {"_fates", "_integrate"},
+    {"training", "_fates", "_integrate"},
     {"_integrate_stiff"},
     {"_solve"},
     {"_regime"},

@@ -10,6 +10,7 @@ from .classify import classify
 from .fidelity import fidelity
 from .figures import figures
 from .simulate import simulate
+from .train import train
 from .verify import verify
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app.command()(classify)
 app.command()(fidelity)
 app.command()(figures)
 app.command()(simulate)
+app.command()(train)
 app.command()(verify)
 
 

@@ -66,8 +66,14 @@ class MambaLM(eqx.Module):
             found = log_probability[np.arange(len(ids) - 1), ids[1:]]
             return float(-jnp.mean(found)) / math.log(2)
 
+    def continued(self, residual: Float[Array, "L d"]) -> Float[Array, "L d"]:
+        """The residual stream behind the last block, from that before the first."""
+        for block in self.blocks:
+            residual = residual + block_update(block, residual)
+        return residual
+
     def _stream(self, ids: ArrayLike):
-        residual = self.embedding[np.asarray(ids)]
+        residual = self.embedding[jnp.asarray(ids)]
         yield residual
         for block in self.blocks:
             residual = residual + block_update(block, residual)

@@ -1,0 +1,260 @@
+"""An experiment: what to train on, which model, how; read from TOML, with single values changed by name.
+
+    experiment = read_experiment("induction-heads", {"recipe.steps": "500", "seed": "1"})
+    run(experiment, data=None, out="runs/0")
+
+The specs that come with the package are the files in `experiments/`. A spec has the tables [task], [model] and [recipe];
+their keys are the fields of `TaskSpec`, `ModelSpec` and `Recipe` below, and what is left out has the default there.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._errors import DataError, TrainingError
+from ..refinements import ImportanceReordering, with_definite
+from .batches import AbstractTask
+from .images import Classification, mnist
+from .loop import Probe, Progress, Trained, train
+from .models import Sizes, Trainable, new_classifier, new_language_model, parameters
+from .recipe import Recipe
+from .synthetic import InductionHeads, SelectiveCopying
+from .text import BYTE_VALUES, NextByte, read_bytes, split
+
+SPECS = Path(__file__).parent / "experiments"
+
+TaskName = Literal["bytes", "images", "selective-copying", "induction-heads"]
+Sign = Literal["standard", "positive", "negative", "mixed"]
+Order = Literal["none", "x", "x_and_gate", "restored"]
+Skip = Literal["learned", "negative", "frozen", "none"]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What to train on.
+
+    name: which task. batch: tokens an update for bytes, sequences for the others.
+    bytes: training and validation are files of the data folder (without validation, the last tenth of training is held
+    out); lengths are those of the windows; evaluation_bytes bounds an evaluation.
+    images: the first training_images of an IDX folder, in patches of side `patch`.
+    selective-copying, induction-heads: `length` tokens of `kinds`, the former with `symbols` to remember.
+    """
+
+    name: TaskName
+    batch: int = 32
+    training: str = ""
+    validation: str = ""
+    lengths: tuple[int, ...] = (256,)
+    evaluation_bytes: int = 65536
+    training_images: int = 8000
+    patch: int = 4
+    length: int = 64
+    kinds: int = 16
+    symbols: int = 8
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model: its sizes, and the paper's refinements with their controls.
+
+    sign: "standard", or the sign of a definite projection; threshold and scale are its least |lambda| and g.
+    order: "none", or what an importance reordering moves (see `ImportanceReordering`), with tau, p and hard.
+    skip: D "learned" from +1, "negative" from -1, "frozen" at +1, "none". gate: whether blocks have their gate.
+    """
+
+    width: int = 64
+    layers: int = 2
+    states: int = 16
+    sign: Sign = "standard"
+    threshold: float = 0.7
+    scale: float = 1.0
+    order: Order = "none"
+    tau: float = 1.0
+    p: int = 1
+    hard: bool = False
+    skip: Skip = "learned"
+    gate: bool = True
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole spec; `seed` is that of the weights and of the batches."""
+
+    name: str
+    title: str
+    task: TaskSpec
+    model: ModelSpec
+    recipe: Recipe
+    seed: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def experiment_names() -> list[str]:
+    """The specs that come with the package."""
+    return sorted(path.stem for path in SPECS.glob("*.toml"))
+
+
+def read_experiment(name: str | PathLike[str], changes: dict[str, str] | None = None) -> Experiment:
+    """A spec by its name or path, with some values changed.
+
+    Args:
+        name: of a spec that comes with the package, or a path to a TOML file.
+        changes: "recipe.steps", "model.sign", "seed", ... -> the value, as TOML or as a bare word.
+
+    Raises:
+        TrainingError: no such spec, or a key or value that is not one.
+    """
+    path = Path(name) if str(name).endswith(".toml") else SPECS / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(experiment_names())
+        raise TrainingError(f"expected an experiment, found {str(name)!a}: choose from {known}, or a .toml file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainingError(f"expected TOML, found {error} in {path}: mend the file") from error
+    for key, text in (changes or {}).items():
+        _set(table, key, _value(text))
+    parts = {
+        "task": _made(TaskSpec, table.pop("task", {}), "task"),
+        "model": _made(ModelSpec, table.pop("model", {}), "model"),
+        "recipe": _made(Recipe, table.pop("recipe", {}), "recipe"),
+    }
+    return _made(Experiment, {"name": path.stem, "title": "", **table, **parts}, "experiment")
+
+
+def run(
+    experiment: Experiment,
+    *,
+    data: str | PathLike[str] | None,
+    out: str | PathLike[str],
+    probe: Probe = lambda _: {},
+    progress: Progress = lambda *_: None,
+) -> Trained:
+    """Train, or go on with what was stopped. `data` is the folder that the task's files are in.
+
+    Raises:
+        DataError: the task's files cannot be used. TrainingError: see `train`.
+    """
+    task = build_task(experiment, data)
+    model = build_model(experiment, task)
+    description = {"experiment": experiment.as_dict(), "parameters": parameters(model)}
+    return train(task, model, experiment.recipe, out, description=description, probe=probe, progress=progress)
+
+
+def build_task(experiment: Experiment, data: str | PathLike[str] | None) -> AbstractTask:
+    """The task of a spec on the files of a folder."""
+    spec, seed = experiment.task, experiment.seed
+    if spec.name == "induction-heads":
+        return InductionHeads(length=spec.length, kinds=spec.kinds, batch_size=spec.batch, seed=seed)
+    if spec.name == "selective-copying":
+        return SelectiveCopying(
+            length=spec.length, symbols=spec.symbols, kinds=spec.kinds, batch_size=spec.batch, seed=seed
+        )
+    if data is None:
+        raise DataError(f"expected --data, found none: {experiment.name} reads files")
+    if spec.name == "images":
+        return mnist(Path(data), side=spec.patch, training=spec.training_images, batch_size=spec.batch, seed=seed)
+    training, validation = _texts(spec, Path(data))
+    return NextByte(training, validation, spec.lengths, spec.batch, seed, spec.evaluation_bytes)
+
+
+def _texts(spec: TaskSpec, data: Path):
+    training = read_bytes(data / spec.training if spec.training else data)
+    return (training, read_bytes(data / spec.validation)) if spec.validation else split(training)
+
+
+def build_model(experiment: Experiment, task: AbstractTask) -> Trainable:
+    """A new model of a spec, for a task."""
+    spec = experiment.model
+    of_weights, of_refinements = jax.random.split(jax.random.key(experiment.seed))
+    if isinstance(task, Classification):
+        sizes = Sizes(task.classes, spec.width, spec.layers, spec.states)
+        _, length, patch = task.images.shape
+        model = new_classifier(sizes, patch=patch, length=length, key=of_weights)
+        core = _refined(model.core, spec, of_refinements)
+        return Trainable.of(eqx.tree_at(lambda one: one.core, model, core), frozen_skip=spec.skip == "frozen")
+    vocabulary = task.vocabulary if isinstance(task, InductionHeads | SelectiveCopying) else BYTE_VALUES
+    model = new_language_model(Sizes(vocabulary, spec.width, spec.layers, spec.states), of_weights)
+    return Trainable.of(_refined(model, spec, of_refinements), frozen_skip=spec.skip == "frozen")
+
+
+def _refined(model, spec: ModelSpec, key):
+    """The model with a spec's refinements and controls."""
+    if spec.sign != "standard":
+        model = with_definite(model, spec.sign, key=key, threshold=spec.threshold, scale=spec.scale)
+    blocks = [_controlled(block, spec, jax.random.fold_in(key, i)) for i, block in enumerate(model.blocks)]
+    return eqx.tree_at(lambda one: one.blocks, model, tuple(blocks))
+
+
+def _controlled(block, spec: ModelSpec, key):
+    without = [part for part, left_out in (("skip", spec.skip == "none"), ("gate", not spec.gate)) if left_out]
+    block = block.left_out(*without)
+    if spec.skip == "negative":
+        block = eqx.tree_at(lambda one: one.mixer.selection.D_skip, block, replace_fn=jnp.negative)
+    if spec.order != "none":
+        channels = block.mixer.selection.D_skip.shape[0]
+        options = {"tau": spec.tau, "p": spec.p, "hard": spec.hard, "mode": spec.order}
+        reordering = ImportanceReordering.initial(channels, key=key, **options)
+        block = eqx.tree_at(lambda one: one.mixer.reordering, block, reordering, is_leaf=lambda leaf: leaf is None)
+    return block
+
+
+def _value(text: str) -> Any:
+    """A TOML value, or a bare word as it stands."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    first, _, rest = key.partition(".")
+    if rest:
+        _set(table.setdefault(first, {}), rest, value)
+    else:
+        table[first] = value
+
+
+def _made(kind, table: dict[str, Any], where: str):
+    """A record of the kind from a table, every key and type checked."""
+    fields = {one.name: one for one in dataclasses.fields(kind)}
+    for key in table:
+        if key not in fields:
+            raise TrainingError(f"expected one of {', '.join(fields)} in {where}, found {key!a}: check its spelling")
+    missing = [
+        name
+        for name, one in fields.items()
+        if name not in table and one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise TrainingError(f"expected {', '.join(missing)} in {where}, found none: add it to the spec")
+    return kind(**{key: _fitted(value, fields[key].type, f"{where}.{key}") for key, value in table.items()})
+
+
+def _fitted(value: Any, wanted: Any, where: str) -> Any:
+    choices = get_args(wanted)
+    if isinstance(value, list):
+        value = tuple(value)
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted in (int, float, bool, str):
+        fits = type(value) is wanted
+    elif choices and isinstance(choices[0], str):
+        fits = value in choices
+    elif isinstance(value, tuple):
+        fits = all(type(one) is choices[0] for one in value) and (choices[-1] is Ellipsis or len(value) == len(choices))
+    else:
+        fits = dataclasses.is_dataclass(wanted)
+    if not fits:
+        expected = " or ".join(map(repr, choices)) if choices and isinstance(choices[0], str) else str(wanted)
+        raise TrainingError(f"expected {expected} for {where}, found {value!a}")
+    return value

@@ -1,0 +1,168 @@
+"""`train`: the loop. Everything it does is a function of the task, the model and the recipe, so a run that is killed
+and started again gives the losses it would have given, bit for bit on the same machine.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from .._errors import TrainingDiverged
+from .batches import AbstractTask, Batch, PatchBatch
+from .recipe import Recipe, optimiser
+from .run_folder import RunFolder
+
+#: model, batch -> logits of its targets.
+Predict = Callable[[Any, Batch], Array]
+#: step, steps, training loss in bits, tokens a second.
+Progress = Callable[[int, int, float, float], None]
+#: model -> what to record of it at every evaluation.
+Probe = Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished run: the model of the last step, all records of its log, and whether it stopped before its steps."""
+
+    model: Any
+    records: list[dict[str, Any]]
+    stopped_early: bool
+
+
+def predict(model: Any, batch: Batch) -> Array:
+    """The model applied to each sequence of the batch."""
+    return jax.vmap(model)(batch.patches if isinstance(batch, PatchBatch) else batch.tokens)
+
+
+def train(
+    task: AbstractTask,
+    model: Any,
+    recipe: Recipe,
+    out: str | PathLike[str],
+    *,
+    description: dict[str, Any] | None = None,
+    apply: Predict = predict,
+    probe: Probe = lambda _: {},
+    progress: Progress = lambda *_: None,
+) -> Trained:
+    """Train a model, or go on with a run that was stopped.
+
+    Args:
+        task: batches by step, and what to evaluate on.
+        model: a tree whose floating arrays are trained; called by `apply`.
+        out: the run's folder (see `run_folder`).
+        description: what else tells this run from another, beside the recipe.
+        apply: from model and batch to logits, (B, L, V) for tokens, (B, classes) for patches.
+        probe: recorded at every evaluation.
+        progress: called at every step.
+
+    Raises:
+        TrainingDiverged: a loss that is no number; the last checkpoint is kept.
+        TrainingError: `out` holds another run.
+    """
+    folder = RunFolder(Path(out), {"recipe": recipe.as_dict(), **(description or {})})
+    rule = optimiser(recipe)
+    # The updates reuse the memory of what they are given: the caller's model stays whole.
+    model = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True) if eqx.is_inexact_array(leaf) else leaf, model)
+    state = _State(model, rule.init(eqx.filter(model, eqx.is_inexact_array)), _Watch())
+    state, done = folder.restore(state)
+    step = _stepper(rule, apply)
+    evaluate = _evaluator(apply)
+    began, read, losses = time.perf_counter(), 0, []
+    for now in range(done + 1, recipe.steps + 1):
+        if _out_of_patience(state.watch, recipe):
+            break
+        batch = task.batch(now)
+        state, loss = step(state, batch)
+        read += batch.size
+        losses.append(float(loss))
+        if not math.isfinite(losses[-1]):
+            raise TrainingDiverged(
+                f"expected a finite loss, found {losses[-1]} at step {now}: the learning rate is likely too high; "
+                f"the last good checkpoint is kept in {folder.path}"
+            )
+        progress(now, recipe.steps, losses[-1] / math.log(2), read / (time.perf_counter() - began))
+        if now % recipe.evaluate_every == 0 or now == recipe.steps:
+            found = evaluate(state.model, task)
+            if found["bits"] < state.watch.best:
+                folder.save_best(state.model)
+            state = eqx.tree_at(lambda one: one.watch, state, state.watch.after(found["bits"]))
+            folder.log({"step": now, "training_bits": losses[-1] / math.log(2), **found, **probe(state.model)})
+        if now % recipe.save_every == 0 or now == recipe.steps:
+            folder.save(state, now)
+    return Trained(state.model, folder.records(), _out_of_patience(state.watch, recipe))
+
+
+class _Watch(eqx.Module):
+    """The smallest held-out loss and how many evaluations ago it was; saved with the rest."""
+
+    best: float = math.inf
+    since: int = 0
+
+    def after(self, bits: float) -> "_Watch":
+        return _Watch(bits, 0) if bits < self.best else _Watch(self.best, self.since + 1)
+
+
+class _State(eqx.Module):
+    model: Any
+    optimiser: Any
+    watch: _Watch
+
+
+def _out_of_patience(watch: _Watch, recipe: Recipe) -> bool:
+    return 0 < recipe.patience <= watch.since
+
+
+def _stepper(rule: optax.GradientTransformation, apply: Predict):
+    @eqx.filter_jit(donate="all-except-first")
+    def update(batch, model, optimiser_state):
+        loss, gradient = eqx.filter_value_and_grad(partial(_loss, apply))(model, batch)
+        change, optimiser_state = rule.update(gradient, optimiser_state, eqx.filter(model, eqx.is_inexact_array))
+        return eqx.apply_updates(model, change), optimiser_state, loss
+
+    def step(state: _State, batch: Batch) -> tuple[_State, Float[Array, ""]]:
+        model, optimiser_state, loss = update(batch, state.model, state.optimiser)
+        return _State(model, optimiser_state, state.watch), loss
+
+    return step
+
+
+def _loss(apply: Predict, model: Any, batch: Batch) -> Float[Array, ""]:
+    """Mean cost of a target, in nats."""
+    cost, weights, _ = _scores(apply(model, batch), batch)
+    return jnp.sum(cost * weights) / jnp.sum(weights)
+
+
+def _scores(logits: Array, batch: Batch) -> tuple[Array, Array, Array]:
+    """(the cost of each target in nats, how much it counts, whether it is the likeliest)."""
+    if isinstance(batch, PatchBatch):
+        targets, weights = jnp.asarray(batch.labels), jnp.ones(len(batch.labels), logits.dtype)
+    else:
+        targets, weights = jnp.asarray(batch.targets), jnp.asarray(batch.weights)
+    cost = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return cost, weights, jnp.argmax(logits, axis=-1) == targets
+
+
+def _evaluator(apply: Predict):
+    @eqx.filter_jit
+    def score(model, batch):
+        cost, weights, right = _scores(apply(model, batch), batch)
+        return jnp.sum(cost * weights), jnp.sum(right * weights), jnp.sum(weights)
+
+    def evaluate(model: Any, task: AbstractTask) -> dict[str, float]:
+        """Held-out cost of a target in bits, and the share of targets that are the likeliest."""
+        cost, right, count = np.sum([np.asarray(score(model, batch), float) for batch in task.held_out()], axis=0)
+        return {"bits": float(cost / count / math.log(2)), "accuracy": float(right / count)}
+
+    return evaluate

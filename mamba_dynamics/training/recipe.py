@@ -1,0 +1,63 @@
+"""How a run trains: AdamW, a linear warm-up and a cosine, clipped gradients, and when it looks and stops."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import optax
+
+from .._errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of a run.
+
+    steps: updates. learning_rate: at its peak, reached after `warmup` steps and lowered along a cosine to
+    `final_share` of it. decay: weight decay, of matrices only. clip: largest global norm of a gradient. betas: AdamW's.
+    evaluate_every, save_every: steps between evaluations and between checkpoints. patience: evaluations without a
+    better loss after which the run stops early; 0 never stops.
+    """
+
+    steps: int
+    learning_rate: float = 3e-3
+    warmup: int = 100
+    final_share: float = 0.01
+    decay: float = 0.1
+    clip: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    evaluate_every: int = 100
+    save_every: int = 100
+    patience: int = 0
+
+    def __post_init__(self):
+        for name in ("steps", "evaluate_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"expected {name} of at least 1, found {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise TrainingError(f"expected a positive {name}, found {getattr(self, name)}")
+        if not 0 <= self.warmup < self.steps:
+            raise TrainingError(f"expected a warm-up of less than the {self.steps} steps, found {self.warmup}")
+
+    def as_dict(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+
+def optimiser(recipe: Recipe) -> optax.GradientTransformationExtraArgs:
+    """The recipe's optimiser over any tree of arrays."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, recipe.warmup, recipe.steps, recipe.final_share * recipe.learning_rate
+    )
+    first, second = recipe.betas
+    adamw = optax.adamw(schedule, b1=first, b2=second, weight_decay=recipe.decay, mask=_matrices)
+    return optax.with_extra_args_support(optax.chain(optax.clip_by_global_norm(recipe.clip), adamw))
+
+
+def _matrices(parameters):
+    """True for arrays of two axes or more whose field is not named `A_log`: biases, norms and rates do not decay."""
+
+    def decays(path, value) -> bool:
+        return value.ndim > 1 and not any(getattr(key, "name", None) == "A_log" for key in path)
+
+    return jax.tree_util.tree_map_with_path(decays, parameters)
