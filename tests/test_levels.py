@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
-    {"_errors", "_outcomes", "sample", "style"},
+    {"_errors", "_files", "_outcomes", "sample", "style"},
     {"_layer", "_linalg", "_documents", "_consensus", "plotting"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},

@@ -36,3 +36,10 @@ def token_axis(ax: Axes, which: str, count: int, pieces: Sequence[str] | None, l
     else:
         ax.set_yticks(ticks, texts)
         ax.set_ylabel(label)
+
+
+def signed_log_ticks(largest: float, decades: int) -> np.ndarray:
+    """Ticks of a symmetric logarithmic scale that stay apart: zero and every second power of ten of either sign."""
+    top = int(np.floor(np.log10(largest)))
+    powers = 10.0 ** np.arange(top, top - decades + 1, -2)
+    return np.array([*-powers, 0.0, *powers[::-1]])

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 
 from ..style import SIGNED
-from .axes import given_or_new, token_axis
+from .axes import given_or_new, signed_log_ticks, token_axis
 
 if TYPE_CHECKING:
     from .._report import Report
@@ -34,7 +34,8 @@ def plot_hidden_attention(
     norm = SymLogNorm(linthresh=largest * 10.0**-DECADES, vmin=-largest, vmax=largest)
     shown = np.ma.masked_where(np.triu(np.ones(P.shape, bool), 1), P)
     image = ax.imshow(shown, cmap=SIGNED, norm=norm, interpolation="nearest")
-    ax.figure.colorbar(image, ax=ax, label=r"$P_{lj}$")
+    ax.figure.colorbar(image, ax=ax, label=r"$P_{lj}$", ticks=signed_log_ticks(largest, DECADES))
+    ax.grid(visible=False)
     token_axis(ax, "x", len(P), pieces, "attended token $j$")
     token_axis(ax, "y", len(P), pieces, "token $l$")
     return ax

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_safetensors
 
 from .._errors import CheckpointError, UnsupportedArchitecture
+from .._files import write_whole
 from ..checkpoints import Checkpoint, open_checkpoint
 from ..checkpoints.language_model import IMPORTANCE_SUFFIX, REORDERING_KEY, language_model_weights
 from ..models import Block, MambaLM, load_model
@@ -63,8 +64,8 @@ def save_model(
         entries = _config(model, biased) | dict(config or {})
     arrays = {name: np.ascontiguousarray(value, dtype=model.dtype) for name, value in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, paths[0], metadata={"format": "pt"})
-    paths[1].write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    write_whole(paths[0], lambda out: out.write(to_safetensors(arrays, metadata={"format": "pt"})))
+    write_whole(paths[1], lambda out: out.write((json.dumps(entries, indent=2) + "\n").encode()))
 
 
 def load_refined(path: Checkpoint | str | PathLike[str], *, dtype: Precision = "float32") -> MambaLM:

@@ -3,8 +3,8 @@
     experiment = read_experiment("induction-heads", {"recipe.steps": "500", "seed": "1"})
     run(experiment, data=None, out="runs/0")
 
-The specs that come with the package are the files in `experiments/`. A spec has the tables [task], [model] and [recipe];
-their keys are the fields of `TaskSpec`, `ModelSpec` and `Recipe` below, and what is left out has the default there.
+The specs that come with the package are the files in `experiments/`. A spec has the tables [task], [model] and
+[recipe]; their keys are the fields of `TaskSpec`, `ModelSpec` and `Recipe`, and what is left out has the default there.
 """
 
 import dataclasses

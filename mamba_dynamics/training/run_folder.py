@@ -11,7 +11,6 @@ after is written once, and its records are the same as if nothing had happened. 
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +18,7 @@ import equinox as eqx
 
 from .._documents import to_json
 from .._errors import TrainingError
+from .._files import write_whole
 
 RUN, LOG, STATE, BEST = "run.json", "log.jsonl", "state.eqx", "best.eqx"
 
@@ -94,16 +94,6 @@ class RunFolder:
             return []
         *lines, _ = file.read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines]
-
-
-def write_whole(target: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Put a file in its place in one step: a reader finds the old one or the new one."""
-    temporary = target.with_name(f".{target.name}.partial")
-    with temporary.open("wb") as out:
-        write(out)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(temporary, target)
 
 
 def _line(record: dict[str, Any]) -> bytes:

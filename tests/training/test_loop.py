@@ -11,9 +11,10 @@ import pytest
 
 from mamba_dynamics import MambaDynamicsError
 from mamba_dynamics._errors import TrainingDiverged, TrainingError
+from mamba_dynamics._files import write_whole
 from mamba_dynamics.training.loop import train
 from mamba_dynamics.training.recipe import Recipe, optimiser
-from mamba_dynamics.training.run_folder import LOG, STATE, RunFolder, write_whole
+from mamba_dynamics.training.run_folder import LOG, STATE, RunFolder
 from mamba_dynamics.training.text import NextByte
 
 #: Every byte is followed by its successor: a table of pairs learns it.
@@ -152,6 +153,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         write_whole(tmp_path / "file", fail)
     assert (tmp_path / "file").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_only_matrices_decay_and_rates_do_not():
