@@ -6,6 +6,9 @@ from jaxtyping import Array, Float
 
 from .base import AnyArray
 
+#: Terms that cancel in a row of S x count by this share in the bounds on speeds, squared like a norm's parts.
+CANCELLED = 1e-2
+
 
 class Projection(eqx.Module):
     """x -> gain * S x, or gain * weight * u / sqrt(mean(u^2) + eps) with u = S x."""
@@ -34,6 +37,15 @@ class Projection(eqx.Module):
             return weighted, log_amplitude
         log_mean_square = 2 * log_amplitude + jnp.log(jnp.mean(rows**2, axis=-1))
         return weighted, log_amplitude - 0.5 * jnp.logaddexp(log_mean_square, jnp.log(self.eps))
+
+    def cancelled(self, direction: Float[Array, "L D"], rows: Float[Array, "L N"]) -> Float[Array, " L"]:
+        """What |w|^2 of `scaled`'s w (`rows`) lacks for a clock that goes on where S x vanishes, x not.
+
+        sum_n (s_n^2 - w_n^2) CANCELLED^2 with s_n the sum of the absolute terms of w_n: smooth, and 0 without cancellation.
+        """
+        terms = self.gain * (jnp.abs(direction) @ jnp.abs(jnp.asarray(self.matrix)).T)
+        terms = terms if self.weight is None else terms * self.weight
+        return CANCELLED**2 * jnp.sum(jnp.maximum(terms**2 - rows**2, 0.0), axis=1)
 
 
 class SelectiveWeights(eqx.Module):
