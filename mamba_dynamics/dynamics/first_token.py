@@ -13,6 +13,7 @@ where S_B x = 0 or S_C x = 0: the rest points of a layer with one state (N = 1),
 t -> infinity, would lie at a finite s, and the run would step over them.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -62,6 +63,20 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
         bound = largest_q * weighted
         velocity = jnp.where(self.sign == 0, 0.0, q * delta / bound)
         return velocity, log_scale + log_q + jnp.log(bound)
+
+    def is_drawn_to_rest(self, state):
+        """Whether |q| falls along the orbit, (dq/dx) (Delta x) < 0: without that no token near q = 0 stays there."""
+        largest, v = self._scaled_token(state)
+        log_delta = log_step_size(self.weights.raw_step_size((v * jnp.exp(largest))[None])[0])
+        along = jnp.where(
+            self.sign == 0, 0.0, jnp.exp(log_delta - jnp.max(log_delta, where=self.sign != 0, initial=-jnp.inf))
+        )
+
+        def q_in_units_of_the_token(state):
+            q, _, log_q = self._read_out(*self._scaled_token(state))
+            return q * jnp.exp(log_q - 2 * largest)
+
+        return jax.jvp(q_in_units_of_the_token, (state,), (along,))[1] < 0
 
     def log_tokens(self, state):
         return jnp.where(self.sign == 0, -jnp.inf, state)[None], jnp.broadcast_to(self.sign, (1, *state.shape))

@@ -39,9 +39,9 @@ class Projection(eqx.Module):
         return weighted, log_amplitude - 0.5 * jnp.logaddexp(log_mean_square, jnp.log(self.eps))
 
     def cancelled(self, direction: Float[Array, "L D"], rows: Float[Array, "L N"]) -> Float[Array, " L"]:
-        """What |w|^2 of `scaled`'s w (`rows`) lacks for a clock that goes on where S x vanishes, x not.
+        """What is added to |w|^2, for `scaled`'s w (`rows`), so that a clock goes on where S x vanishes and x does not.
 
-        sum_n (s_n^2 - w_n^2) CANCELLED^2 with s_n the sum of the absolute terms of w_n: smooth, and 0 without cancellation.
+        CANCELLED^2 sum_n (s_n^2 - w_n^2), s_n the sum of the absolute terms of w_n: smooth, and 0 without cancellation.
         """
         terms = self.gain * (jnp.abs(direction) @ jnp.abs(jnp.asarray(self.matrix)).T)
         terms = terms if self.weight is None else terms * self.weight
