@@ -162,8 +162,8 @@ def test_a_blow_up_that_looser_tolerances_do_not_see_is_not_vouched_for(monkeypa
     """Without what keeps the clock going over the line, the run steps over it: T* then is an error of its own size."""
     from mamba_dynamics.dynamics import weights
 
-    monkeypatch.setattr(weights, "CANCELLED", 0.0)
-    # Not the shapes of other tests: compiled functions are kept by shape, with CANCELLED inside.
+    monkeypatch.setattr(weights, "CROSSED", 0.0)
+    # Not the shapes of other tests: compiled functions are kept by shape, with CROSSED inside.
     run = solve(rank_one(STRENGTH, (1, -1, 0, 0, 0), (-1.0, 1.0, 0, 0, 0)), [(2.0, 0.5, 0, 0, 0)], throw=False)
     assert run.outcome is Outcome.BUDGET_EXHAUSTED
     assert "tolerances" in run.why

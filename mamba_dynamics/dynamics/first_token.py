@@ -8,8 +8,8 @@ Coordinates: y_d = ln|x_d|, so that a coordinate that decays like t^(-2.1) besid
 t^(-1/2) keeps its relative precision for ever. Growth clock: rho = |C| |B| <Delta>, the mean of Delta_d
 weighted by x_d^2, which bounds the relative speed of |x|.
 
-|C| and |B| include a share of what cancels in them (`Projection.cancelled`). Without it rho would vanish with the speed
-where S_B x = 0 or S_C x = 0: the rest points of a layer with one state (N = 1), which the token reaches only as
+|C| and |B| include a share of what may cancel in them (`Projection.cross_terms`). Without it rho would vanish with the
+speed where S_B x = 0 or S_C x = 0: the rest points of a layer with one state (N = 1), which the token reaches only as
 t -> infinity, would lie at a finite s, and the run would step over them.
 """
 
@@ -48,8 +48,8 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
         """(q, the bound on |q|), both up to a common factor, and ln of that."""
         B, log_B = self.weights.B.scaled(largest[None], v[None])
         C, log_C = self.weights.C.scaled(largest[None], v[None])
-        square_B = jnp.sum(B * B) + self.weights.B.cancelled(v[None], B)[0]
-        square_C = jnp.sum(C * C) + self.weights.C.cancelled(v[None], C)[0]
+        square_B = jnp.sum(B * B) + self.weights.B.cross_terms(v[None])[0]
+        square_C = jnp.sum(C * C) + self.weights.C.cross_terms(v[None])[0]
         return jnp.dot(C[0], B[0]), jnp.sqrt(square_B) * jnp.sqrt(square_C), log_B[0] + log_C[0]
 
     def field(self, state):
