@@ -49,7 +49,11 @@ def first_root(strength, U, x0, bias, far=40.0):
     taus = np.sign(strength) * np.linspace(0.0, far, 20001)
     values = np.array([scaled(tau) for tau in taus])
     change = np.flatnonzero(values[1:] * values[:-1] <= 0)
-    return None if not change.size else brentq(scaled, taus[change[0]], taus[change[0] + 1], xtol=1e-15)
+    if not change.size:
+        return None
+    root = brentq(scaled, taus[change[0]], taus[change[0] + 1], xtol=1e-15)
+    assert isinstance(root, float)
+    return root
 
 
 def time_until(strength, U, x0, bias, root, short):
