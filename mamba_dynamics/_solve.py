@@ -22,6 +22,7 @@ from ._outcomes import Outcome
 from ._trajectory import BlowUp, FloatArray, TokenTrajectory
 from .dynamics import AbstractLogDynamics, AbstractTokenDynamics, ScalarTokenDynamics
 from .dynamics.clocks import LogClock
+from .dynamics.first_token import FirstTokenLogDynamics
 from .dynamics.tokens import TokenLogDynamics
 
 #: A blow-up time's error is taken from a second run with tolerances this much looser.
@@ -43,6 +44,8 @@ _STALLED, _STALLED_CHUNKS = 1e-2, 4
 #: Rosenbrock steps below this, in the growth clock, are no longer than what the explicit method can do where it is
 #: stable; it is tried again after a wait of so many chunks at most.
 _SHORT, _LONGEST_WAIT = 1.0, 32
+#: Two tolerances whose T* differ by this share of it do not confirm each other.
+_SHIFTED = 0.5
 #: Rounding error of a sum over a few hundred pieces, relative.
 _ROUNDING = 1e-14
 
@@ -116,7 +119,7 @@ def solve(
     with jax.enable_x64(True):
         run = _Run(dynamics.in_log_coordinates(tokens), method, max_steps, horizon, log_until).go()
         if run.blow_up is not None:
-            run.estimate_error(run.blow_up)
+            run.compare_tolerances(run.blow_up)
     trajectory = run.trajectory(time.perf_counter() - began)
     if throw and trajectory.outcome in (Outcome.SOLVER_FAILED, Outcome.BUDGET_EXHAUSTED):
         raise SolveError(f"solve: {trajectory.why}; pass throw=False to keep the part that was integrated")
@@ -284,7 +287,13 @@ class _Run:
         return None
 
     def _stands(self, clock: LogClock) -> bool:
-        """Whether no token that counts has moved while time doubled, though each had the time to by its own bound."""
+        """Whether no token that counts has moved while time doubled, though each had the time to by its own bound.
+
+        Token 1 alone need not be waited for: it rests where q = 0, and stays if |q| falls or is rounding error.
+        """
+        if isinstance(self.dynamics, FirstTokenLogDynamics):
+            exact = self._activity() < _ROUNDING
+            return exact or bool(self.dynamics.is_drawn_to_rest(self.point.state))
         if not isinstance(self.dynamics, TokenLogDynamics):
             return True
         log_t, log_norms = clock.at(self.s, clock.log_times()), self.seen.log_norms[-1]
@@ -320,15 +329,23 @@ class _Run:
         self.evaluations += 1
         return Outcome.REACHED_UNTIL, f"the requested time was reached, ln(1 + t) = {goal:.6g}"
 
-    def estimate_error(self, found: BlowUp):
-        """Take the error of T* from its change under looser tolerances, which the tight run stays below."""
+    def compare_tolerances(self, found: BlowUp):
+        """Take the error of T* from its change under looser tolerances, which the tight run stays below.
+
+        A T* that they move by a large part of itself was made by errors on the way, as by a step over a rest point.
+        """
         loose = replace(self.method, rtol=COMPANION * self.method.rtol, atol=COMPANION * self.method.atol)
         companion = _Run(self.dynamics, loose, self.max_steps, self.horizon, None).go()
         self.evaluations += companion.evaluations
         self.steps += companion.steps
-        if companion.blow_up is not None:
-            error = abs(companion.blow_up.time - found.time) + _ROUNDING * found.time
-            self.blow_up = replace(found, error=error)
+        if companion.blow_up is None:
+            return
+        error = abs(companion.blow_up.time - found.time) + _ROUNDING * found.time
+        self.blow_up = replace(found, error=error)
+        if error > _SHIFTED * found.time:
+            self.blow_up = None
+            why = f"T* = {found.time:.3g} changes by {error:.3g} under tolerances {COMPANION:g} times looser, undecided"
+            self.end = Outcome.BUDGET_EXHAUSTED, why
 
     def trajectory(self, wall_seconds: float) -> TokenTrajectory:
         assert self.end is not None

@@ -7,8 +7,13 @@ By causality it is autonomous, and it keeps every coordinate's sign:
 Coordinates: y_d = ln|x_d|, so that a coordinate that decays like t^(-2.1) beside one that decays like
 t^(-1/2) keeps its relative precision for ever. Growth clock: rho = |C| |B| <Delta>, the mean of Delta_d
 weighted by x_d^2, which bounds the relative speed of |x|.
+
+|C| and |B| include a share of what may cancel in them (`Projection.cross_terms`). Without it rho would vanish with the
+speed where S_B x = 0 or S_C x = 0: the rest points of a layer with one state (N = 1), which the token reaches only as
+t -> infinity, would lie at a finite s, and the run would step over them.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -39,19 +44,39 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
         largest = jnp.max(jnp.where(self.sign == 0, -jnp.inf, state))
         return largest, jnp.asarray(self.sign) * jnp.exp(jnp.where(self.sign == 0, -jnp.inf, state - largest))
 
+    def _read_out(self, largest, v):
+        """(q, the bound on |q|), both up to a common factor, and ln of that."""
+        B, log_B = self.weights.B.scaled(largest[None], v[None])
+        C, log_C = self.weights.C.scaled(largest[None], v[None])
+        square_B = jnp.sum(B * B) + self.weights.B.cross_terms(v[None])[0]
+        square_C = jnp.sum(C * C) + self.weights.C.cross_terms(v[None])[0]
+        return jnp.dot(C[0], B[0]), jnp.sqrt(square_B) * jnp.sqrt(square_C), log_B[0] + log_C[0]
+
     def field(self, state):
         largest, v = self._scaled_token(state)
         x = v * jnp.exp(largest)
         log_delta = log_step_size(self.weights.raw_step_size(x[None])[0])
-        B, log_B = self.weights.B.scaled(largest[None], v[None])
-        C, log_C = self.weights.C.scaled(largest[None], v[None])
-        B, C = B[0], C[0]
+        q, largest_q, log_q = self._read_out(largest, v)
         log_scale = jnp.max(jnp.where(self.sign == 0, -jnp.inf, log_delta))
         delta = jnp.exp(log_delta - log_scale)
         weighted = jnp.sum(delta * v * v) / jnp.sum(v * v)
-        bound = jnp.linalg.norm(B) * jnp.linalg.norm(C) * weighted
-        velocity = jnp.where(self.sign == 0, 0.0, jnp.dot(C, B) * delta / bound)
-        return velocity, log_scale + log_B[0] + log_C[0] + jnp.log(bound)
+        bound = largest_q * weighted
+        velocity = jnp.where(self.sign == 0, 0.0, q * delta / bound)
+        return velocity, log_scale + log_q + jnp.log(bound)
+
+    def is_drawn_to_rest(self, state):
+        """Whether |q| falls along the orbit, (dq/dx) (Delta x) < 0: without that no token near q = 0 stays there."""
+        largest, v = self._scaled_token(state)
+        log_delta = log_step_size(self.weights.raw_step_size((v * jnp.exp(largest))[None])[0])
+        along = jnp.where(
+            self.sign == 0, 0.0, jnp.exp(log_delta - jnp.max(log_delta, where=self.sign != 0, initial=-jnp.inf))
+        )
+
+        def q_in_units_of_the_token(state):
+            q, _, log_q = self._read_out(*self._scaled_token(state))
+            return q * jnp.exp(log_q - 2 * largest)
+
+        return jax.jvp(q_in_units_of_the_token, (state,), (along,))[1] < 0
 
     def log_tokens(self, state):
         return jnp.where(self.sign == 0, -jnp.inf, state)[None], jnp.broadcast_to(self.sign, (1, *state.shape))
@@ -61,7 +86,5 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
         return (largest + jnp.log(jnp.linalg.norm(v)))[None]
 
     def restlessness(self, state):
-        largest, v = self._scaled_token(state)
-        B, _ = self.weights.B.scaled(largest[None], v[None])
-        C, _ = self.weights.C.scaled(largest[None], v[None])
-        return jnp.abs(jnp.dot(C[0], B[0])[None]) / (jnp.linalg.norm(B) * jnp.linalg.norm(C))
+        q, largest_q, _ = self._read_out(*self._scaled_token(state))
+        return (jnp.abs(q) / largest_q)[None]

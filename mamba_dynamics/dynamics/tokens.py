@@ -8,7 +8,9 @@ on B, C and the low-rank part of Delta, where an architecture has them, are part
 
 Coordinates: each token as amplitude and direction, x_l = e^{y_l} v_l with |v_l| = 1, so that one token can
 run away while another vanishes and both keep their relative precision. Growth clock: by Cauchy-Schwarz
-|dx_l/dt| <= |C_l| |h_l|_F for the scan's state h_l (D, N), so rho = sum_l |C_l| |h_l|_F / |x_l|.
+|dx_l/dt| <= |C_l| |h_l|_F for the scan's state h_l (D, N), so rho = sum_l |C_l| |h_l|_F / |x_l|. Where all B_l or
+all C_l vanish on non-zero tokens, these rest and rho must not vanish with their speed, or the run would step over a
+rest point at a finite s: both norms include a share of what may cancel in the read-outs (`Projection.cross_terms`).
 """
 
 from typing import Any
@@ -85,7 +87,8 @@ class TokenLogDynamics(AbstractLogDynamics):
         scale = self.log_input(state, log_B, log_delta)
         entering = v * jnp.exp(jnp.minimum((log_B + y)[:, None] + log_delta - scale, LARGEST))
         entering = jnp.where(self.active[:, None], entering, 0.0)
-        velocity, bound = _scan_with_bound(entering, step_size(z), jnp.asarray(self.weights.a), B, C)
+        crossed = self.weights.B.cross_terms(v), self.weights.C.cross_terms(v)
+        velocity, bound = _scan_with_bound(entering, step_size(z), jnp.asarray(self.weights.a), B, C, crossed)
         relative = jnp.where(self.active, jnp.exp(log_C - y), 0.0)
         return relative[:, None] * velocity, relative * bound, scale
 
@@ -124,12 +127,13 @@ class TokenLogDynamics(AbstractLogDynamics):
         return jnp.where(self.active, y + jnp.log(jnp.linalg.norm(v, axis=1)), -jnp.inf)
 
 
-def _scan_with_bound(entering, delta, a, B, C):
-    """The scan's output (L, D) and, per token, |C_l| |h_l|_F >= |output_l|."""
+def _scan_with_bound(entering, delta, a, B, C, crossed):
+    """The scan's output (L, D) and, per token, |C_l| |h_l|_F >= |output_l|, cross terms included."""
 
     def step(h, token):
-        u, d, b, c = token
+        u, d, b, c, (more_b, more_c) = token
         h = jnp.exp(-a * d[:, None]) * h + u[:, None] * b
-        return h, (h @ c, jnp.linalg.norm(c) * jnp.sqrt(jnp.sum(h * h)))
+        size = jnp.sqrt(jnp.sum(h * h) + more_b * jnp.sum(u * u))
+        return h, (h @ c, jnp.sqrt(jnp.sum(c * c) + more_c) * size)
 
-    return jax.lax.scan(step, jnp.zeros_like(a), (entering, delta, B, C))[1]
+    return jax.lax.scan(step, jnp.zeros_like(a), (entering, delta, B, C, crossed))[1]

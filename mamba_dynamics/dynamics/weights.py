@@ -6,6 +6,9 @@ from jaxtyping import Array, Float
 
 from .base import AnyArray
 
+#: Terms that may cancel in a row of S x count by this share in the bounds on speeds, squared like a norm's parts.
+CROSSED = 1e-2
+
 
 class Projection(eqx.Module):
     """x -> gain * S x, or gain * weight * u / sqrt(mean(u^2) + eps) with u = S x."""
@@ -34,6 +37,19 @@ class Projection(eqx.Module):
             return weighted, log_amplitude
         log_mean_square = 2 * log_amplitude + jnp.log(jnp.mean(rows**2, axis=-1))
         return weighted, log_amplitude - 0.5 * jnp.logaddexp(log_mean_square, jnp.log(self.eps))
+
+    def cross_terms(self, direction: Float[Array, "L D"]) -> Float[Array, " L"]:
+        """What is added to |w|^2, for `scaled`'s w, so that a clock goes on where S x vanishes and x does not.
+
+        CROSSED^2 sum_n (p_n - sum_d p_nd^2 / p_n) with p_nd the squares of the terms of w_n and p_n their sum: smooth,
+        0 for a row that has one term, so cannot vanish by cancellation, and else positive.
+        """
+        gain = self.gain if self.weight is None else self.gain * jnp.asarray(self.weight)
+        largest = jnp.max(jnp.abs(jnp.asarray(self.matrix)), axis=1)
+        share = jnp.asarray(self.matrix) / jnp.where(largest > 0, largest, 1.0)[:, None]
+        total, fourth = (direction**2) @ (share**2).T, (direction**4) @ (share**4).T
+        crossed = total - fourth / jnp.where(total > 0, total, 1.0)
+        return CROSSED**2 * jnp.sum((gain * largest) ** 2 * jnp.maximum(crossed, 0.0), axis=1)
 
 
 class SelectiveWeights(eqx.Module):
