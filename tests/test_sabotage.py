@@ -74,8 +74,8 @@ FAULTS = {
     ),
     "every channel with the mean step size": Fault(
         "dynamics/first_token.py",
-        "jnp.dot(C, B) * delta / bound",
-        "jnp.dot(C, B) * weighted / bound",
+        "q * delta / bound",
+        "q * weighted / bound",
         ("unequal_biases",),
     ),
     "twice the time that remains at a blow-up": Fault(
