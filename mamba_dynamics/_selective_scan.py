@@ -78,15 +78,15 @@ def _scan_keeping_states(x, delta, a, B, C):
         return after, (y, h)
 
     h0 = jnp.zeros((B.shape[1], x.shape[1]), jnp.result_type(x, delta, a, B, C))
-    _, (y, kept) = jax.lax.scan(chunk, h0, _in_chunks(delta * x, delta, B, C))
+    _, (y, kept) = jax.lax.scan(chunk, h0, _in_chunks(KEPT_EVERY, delta * x, delta, B, C))
     return y.reshape(-1, x.shape[1])[: len(x)], kept
 
 
-def _in_chunks(*arrays):
-    """Each (L, ...) as (chunks, KEPT_EVERY, ...); tokens padded with zeros neither enter the state nor let it decay."""
-    padding = -len(arrays[0]) % KEPT_EVERY
+def _in_chunks(size: int, *arrays):
+    """Each (L, ...) as (chunks, size, ...); padded tokens, of step size 0, neither enter the state nor let it decay."""
+    padding = -len(arrays[0]) % size
     padded = (jnp.pad(one, [(0, padding)] + [(0, 0)] * (one.ndim - 1)) for one in arrays)
-    return tuple(one.reshape(-1, KEPT_EVERY, *one.shape[1:]) for one in padded)
+    return tuple(one.reshape(-1, size, *one.shape[1:]) for one in padded)
 
 
 def _forward(x, delta, a, B, C):
@@ -120,7 +120,7 @@ def _backward(saved, gy):
         return jax.lax.scan(back, carry, (u, d, b, c, gy, states, decays), reverse=True)
 
     zero = jnp.zeros_like(kept[0])
-    chunks = (kept, _in_chunks(u, delta, B, C, gy))
+    chunks = (kept, _in_chunks(KEPT_EVERY, u, delta, B, C, gy))
     (_, g_rates), found = jax.lax.scan(chunk, (zero, zero), chunks, reverse=True)
     g_u, g_d, g_B, g_C = (one.reshape(-1, one.shape[-1])[: len(x)] for one in found)
     gradients = (g_u * delta, g_d + g_u * x, g_rates.T, g_B, g_C)
@@ -153,12 +153,7 @@ def state_space_dual(
     """
     length, heads, _ = x.shape
     per_group = heads // B.shape[1]
-    padding = -length % CHUNK
-    # Padded tokens have no step size: they neither enter the state nor let it decay.
-    parts = [
-        jnp.pad(one, [(0, padding)] + [(0, 0)] * (one.ndim - 1)).reshape(-1, CHUNK, *one.shape[1:])
-        for one in (delta[..., None] * x, a * delta, B, C)
-    ]
+    parts = _in_chunks(CHUNK, delta[..., None] * x, a * delta, B, C)
     causal = jnp.tril(jnp.ones((CHUNK, CHUNK), bool))
 
     def step(h, chunk):
@@ -174,7 +169,7 @@ def state_space_dual(
         return h, y
 
     h0 = jnp.zeros((heads, B.shape[2], x.shape[2]), jnp.result_type(x, delta, a, B, C))
-    return jax.lax.scan(step, h0, tuple(parts))[1].reshape(-1, *x.shape[1:])[:length]
+    return jax.lax.scan(step, h0, parts)[1].reshape(-1, *x.shape[1:])[:length]
 
 
 @jax.jit

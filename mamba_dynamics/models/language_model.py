@@ -68,12 +68,13 @@ class MambaLM(eqx.Module):
 
     def continued(self, residual: Float[Array, "L d"]) -> Float[Array, "L d"]:
         """The residual stream behind the last block, from that before the first."""
-        for block in self.blocks:
-            residual = residual + block_update(block, residual)
-        return residual
+        *_, last = self._through_blocks(residual)
+        return last
 
     def _stream(self, ids: ArrayLike):
-        residual = self.embedding[jnp.asarray(ids)]
+        return self._through_blocks(self.embedding[jnp.asarray(ids)])
+
+    def _through_blocks(self, residual: Float[Array, "L d"]):
         yield residual
         for block in self.blocks:
             residual = residual + block_update(block, residual)
