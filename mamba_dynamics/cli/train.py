@@ -1,18 +1,20 @@
-"""`mamba-dynamics train`: an experiment trained on the CPU, which goes on where it was stopped."""
+"""`mamba-dynamics train`: an experiment or a study trained on the CPU, which goes on where it was stopped."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .output import fail, one_line_errors, print_json
+from .progress import progress_on_stderr
+from .train_text import best_record, print_run, print_study
 
 if TYPE_CHECKING:
-    from ..training.loop import Progress, Trained
+    from ..training.loop import Progress
 
 #: Seconds between two lines of progress where stderr is no terminal.
 BETWEEN_LINES = 10.0
@@ -24,36 +26,91 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder with the task's files.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; one that was stopped goes on.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs of a study that are trained at a time.")] = 1,
+    plot: Annotated[Path | None, typer.Option(help="Picture to draw: regimes, or a study's effects.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say which specs there are, and train nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Train a model on an experiment's task; killed at any moment and started again, it goes on bit for bit.
 
-    The run's folder holds what it is (run.json), one record an evaluation (log.jsonl) and checkpoints.
+    The run's folder holds what it is (run.json), one record an evaluation (log.jsonl) and checkpoints. A study trains
+    all its arms and seeds, each in a folder of its own, and compares them (results.json).
     """
-    _require_optax()
-    from ..training.experiment import experiment_names, read_experiment, run
+    _require_extra()
+    from ..training.experiment import experiment_names, read_table
+    from ..training.study import is_study
 
     if list_:
         for name in experiment_names():
-            typer.echo(f"{name:20}  {read_experiment(name).title}")
+            typer.echo(f"{name:20}  {read_table(name)[1].get('title', '')}")
         return
     if experiment is None or out is None:
         raise typer.BadParameter("expected the name of an experiment and --out FOLDER (or --list)")
-    spec = read_experiment(experiment, _changes(set_ or []))
+    if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(
+            f"expected a file that ends in .png, .svg or .pdf, found {plot.name!r}", param_hint="--plot"
+        )
+    changes = _changes(set_ or [])
+    if is_study(experiment):
+        _study(experiment, changes, data, out, jobs, plot, json)
+    else:
+        _experiment(experiment, changes, data, out, plot, json)
+
+
+def _experiment(name: str, changes: dict[str, str], data: Path | None, out: Path, plot: Path | None, json: bool):
+    from ..training.experiment import read_experiment, run
+
+    spec = read_experiment(name, changes)
     with _progress() as show:
         trained = run(spec, data=data, out=out, progress=show)
+    if plot is not None:
+        from ..plotting import plot_regimes
+
+        _save(plot_regimes({spec.name: [trained.records]})[0, 0].figure, plot)
     if json:
-        print_json({"schema_version": 1, "experiment": spec.as_dict(), "out": str(out), **_found(trained)})
+        found = {"records": trained.records, "best": best_record(trained), "stopped_early": trained.stopped_early}
+        print_json({"schema_version": 1, "experiment": spec.as_dict(), "out": str(out), **found})
     else:
-        _print_end(trained, out)
+        print_run(trained, out)
 
 
-def _require_optax() -> None:
+def _study(name: str, changes: dict[str, str], data: Path | None, out: Path, jobs: int, plot: Path | None, json: bool):
+    from ..training.study import read_study, run_study
+
+    study = read_study(name, changes)
+    with progress_on_stderr("runs") as show:
+        document = run_study(
+            study,
+            data=data,
+            out=out,
+            jobs=jobs,
+            progress=lambda done, total, run: show(done, total, f"{run['arm']}, seed {run['seed']}"),
+        )
+    if plot is not None:
+        from ..plotting import plot_effects
+
+        _save(plot_effects(document["effects"], study.metric).figure, plot)
+    if json:
+        print_json(document)
+    else:
+        print_study(document, out)
+
+
+def _save(figure: Any, path: Path) -> None:
+    from .._files import write_whole
+
+    try:
+        write_whole(path, lambda file: figure.savefig(file, format=path.suffix[1:]))
+    except OSError as error:
+        fail(f"expected to write {path}, found {error.strerror}: choose another --plot")
+
+
+def _require_extra() -> None:
     from importlib.util import find_spec
 
-    if find_spec("optax") is None:
-        fail("training needs optax, which is not installed: pip install 'mamba-dynamics[train]'")
+    missing = [name for name in ("optax", "scipy") if find_spec(name) is None]
+    if missing:
+        fail(f"training needs {' and '.join(missing)}, not installed: pip install 'mamba-dynamics[train]'")
 
 
 def _changes(settings: list[str]) -> dict[str, str]:
@@ -62,22 +119,6 @@ def _changes(settings: list[str]) -> dict[str, str]:
         if not equals:
             raise typer.BadParameter(f"expected KEY=VALUE, found {key!r}", param_hint="--set")
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _found(trained: "Trained") -> dict:
-    best = min(trained.records, key=lambda record: record["bits"])
-    return {
-        "records": trained.records,
-        "best": {name: best[name] for name in ("step", "bits", "accuracy")},
-        "stopped_early": trained.stopped_early,
-    }
-
-
-def _print_end(trained: "Trained", out: Path) -> None:
-    last, best = trained.records[-1], _found(trained)["best"]
-    early = ", stopped early" if trained.stopped_early else ""
-    typer.echo(f"step {last['step']}{early}: {last['bits']:.4f} bits, accuracy {last['accuracy']:.4f} held out")
-    typer.echo(f"best: {best['bits']:.4f} bits, accuracy {best['accuracy']:.4f} at step {best['step']} ({out})")
 
 
 @contextmanager

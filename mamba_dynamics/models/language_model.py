@@ -51,7 +51,11 @@ class MambaLM(eqx.Module):
         """Logits of the next token after every prefix of the token ids (L,)."""
         with in_precision(self.dtype):
             *_, last = self._stream(ids)
-            return _logits(self.final_norm, self.embedding if self.head is None else self.head, last)
+            return self.logits(last)
+
+    def logits(self, residual: Float[Array, "L d"]) -> Float[Array, "L V"]:
+        """Logits of the next token from the residual stream behind the last block."""
+        return _logits(self.final_norm, self.embedding if self.head is None else self.head, residual)
 
     def states(self, ids: ArrayLike) -> Float[Array, "K L d"]:
         """The residual stream before every block and after the last, K = number of blocks + 1."""

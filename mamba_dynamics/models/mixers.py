@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from .._errors import HypothesisError
 from .._selective_scan import hidden_attention, state_space_dual, trainable_scan
 from ..dynamics.base import AnyArray
-from .primitives import CausalConvolution, Linear, RMSNormalisation
+from .primitives import CausalConvolution, Linear, RMSNormalisation, Scaling
 from .reordering import AbstractReordering
 
 #: Parts of a mixer that can be left out.
@@ -84,9 +84,12 @@ class AbstractSelection(eqx.Module):
 
 
 class Mamba1Selection(AbstractSelection):
-    """B, C and delta read the scan's own input x, each channel with its own step size and N decay rates."""
+    """B, C and delta read the scan's own input x, each channel with its own step size and N decay rates.
 
-    conv: CausalConvolution
+    `conv` is None where there is no convolution (and no SiLU) before the scan.
+    """
+
+    conv: CausalConvolution | None
     S_B: Float[AnyArray, "N E"]
     S_C: Float[AnyArray, "N E"]
     dt_down: Float[AnyArray, "R E"]
@@ -99,7 +102,7 @@ class Mamba1Selection(AbstractSelection):
     dt_norm: RMSNormalisation | None = None
 
     def __call__(self, u, signal, conv=True, reordering=None):
-        x = self.conv(signal) if conv else signal
+        x = self.conv(signal) if conv and self.conv is not None else signal
         order = None if reordering is None else reordering.order(self.raw_step_sizes(self.projected(x)[0]))
         x = x if order is None else order @ x
         low, B, C = self.projected(x)
@@ -173,10 +176,10 @@ class Mamba2Selection(AbstractSelection):
 class Mixer(eqx.Module):
     """One mixer: projections around the selective part, with `without` naming the parts left out."""
 
-    in_x: Linear
-    in_z: Linear
+    in_x: Linear | Scaling
+    in_z: Linear | Scaling
     selection: AbstractSelection
-    out_proj: Linear
+    out_proj: Linear | Scaling
     gate_norm: RMSNormalisation | None = None
     without: frozenset[str] = eqx.field(static=True, default=frozenset())
     reordering: AbstractReordering | None = None
@@ -210,8 +213,12 @@ class Mixer(eqx.Module):
     def flipped(self) -> "Mixer":
         """(S_C, D, W_out) -> (-S_C, -D, -W_out), which leaves the mixer's function as it is (theory section 8).
 
-        Raises `HypothesisError` for Mamba-2, where no weights flip the scan.
+        Raises `HypothesisError` for Mamba-2, where no weights flip the scan, and without a W_out to flip with it.
         """
+        if not isinstance(self.out_proj, Linear):
+            raise HypothesisError(
+                "expected an output projection to flip with the scan, found none: the sign of M is no convention here"
+            )
         selection = self.selection.flipped()
         selection = eqx.tree_at(lambda one: one.D_skip, selection, -selection.D_skip)
         return eqx.tree_at(lambda one: (one.selection, one.out_proj.weight), self, (selection, -self.out_proj.weight))

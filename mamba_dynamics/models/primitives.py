@@ -19,6 +19,15 @@ class Linear(eqx.Module):
         return y if self.bias is None else y + self.bias
 
 
+class Scaling(eqx.Module):
+    """x -> factor x, in the place of a `Linear` that a model does without."""
+
+    factor: float = eqx.field(static=True, default=1.0)
+
+    def __call__(self, x: Float[Array, "*L D"]) -> Float[Array, "*L D"]:
+        return self.factor * x
+
+
 class RMSNormalisation(eqx.Module):
     """x -> weight * x / sqrt(mean(x^2) + eps), the mean over each of `groups` equal parts of the last axis."""
 

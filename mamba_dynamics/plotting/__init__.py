@@ -5,6 +5,7 @@ plot_consensus(report.text.consensus)                        how far tokens poin
 plot_radial_rates(report)                                    which tokens each block grows or shrinks
 plot_trajectory(solve(dynamics, x0))                         tokens along a run, with a theory's curves if given
 plot_spectra(report), plot_alignments(report), ...           the layers of a checkpoint side by side; report.plot()
+plot_regimes(runs), plot_effects(effects, metric)       training: the blocks' regimes, and a study's comparisons
 
 The `draw_...` functions draw plain arrays on given axes; figures whose data were computed elsewhere use them.
 
@@ -29,4 +30,6 @@ from .tokens import draw_radial_rates as draw_radial_rates
 from .tokens import plot_consensus as plot_consensus
 from .tokens import plot_hidden_attention as plot_hidden_attention
 from .tokens import plot_radial_rates as plot_radial_rates
+from .training import plot_effects as plot_effects
+from .training import plot_regimes as plot_regimes
 from .trajectories import plot_trajectory as plot_trajectory

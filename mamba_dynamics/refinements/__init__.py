@@ -1,8 +1,11 @@
 """The paper's two refinements of a Mamba layer, for new models and loaded ones (theory sections 6 to 8).
 
-definite -> nearest;  softsort -> importance;  surgery puts both into a model, saving writes it to a file.
+definite -> nearest;  softsort -> importance -> controls;  surgery puts both into a model, saving writes it to a file.
 """
 
+from .controls import MeanImportance as MeanImportance
+from .controls import RandomOrder as RandomOrder
+from .controls import Reversed as Reversed
 from .definite import DefiniteCertificate as DefiniteCertificate
 from .definite import DefiniteProjection as DefiniteProjection
 from .definite import paper_threshold as paper_threshold

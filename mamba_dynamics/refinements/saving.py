@@ -104,9 +104,17 @@ def _checked(options: Any) -> dict[str, Any]:
     raise CheckpointError(f"config.json, {REORDERING_KEY}: expected tau, p, hard and mode, found something else")
 
 
-def _biased(block: Block) -> bool:
+def _projections(block: Block) -> tuple[Linear, Linear, Linear]:
+    """(in_x, in_z, out_proj)."""
     mixer = block.mixer
-    return any(one.bias is not None for one in (mixer.in_x, mixer.in_z, mixer.out_proj))
+    found = (mixer.in_x, mixer.in_z, mixer.out_proj)
+    if not all(isinstance(one, Linear) for one in found):
+        raise UnsupportedArchitecture("expected Mamba blocks, found an S6 layer without projections around it")
+    return found  # pyright: ignore[reportReturnType]
+
+
+def _biased(block: Block) -> bool:
+    return any(one.bias is not None for one in _projections(block))
 
 
 def _tensors(model: MambaLM, biased: bool) -> Tensors:
@@ -122,8 +130,9 @@ def _tensors(model: MambaLM, biased: bool) -> Tensors:
 
 def _block_tensors(block: Block, biased: bool) -> Tensors:
     mixer, selection = block.mixer, plain_selection(block.mixer.selection)
+    in_x, in_z, out_proj = _projections(block)
     normed = any(norm is not None for norm in (selection.B_norm, selection.C_norm, selection.dt_norm))
-    if normed or mixer.without or block.norm is None:
+    if normed or mixer.without or block.norm is None or selection.conv is None:
         raise UnsupportedArchitecture(
             "expected plain Mamba blocks, found norms on B, C or the step size, or a part left out: the `mamba` layout "
             "cannot say so; save the model as it was loaded"
@@ -138,15 +147,15 @@ def _block_tensors(block: Block, biased: bool) -> Tensors:
         "mixer.D": selection.D_skip,
         "mixer.conv1d.weight": np.asarray(selection.conv.weight)[:, None],
         "mixer.conv1d.bias": conv_bias,
-        "mixer.in_proj.weight": np.concatenate([mixer.in_x.weight, mixer.in_z.weight]),
+        "mixer.in_proj.weight": np.concatenate([in_x.weight, in_z.weight]),
         "mixer.x_proj.weight": np.concatenate([selection.dt_down, selection.S_B, selection.S_C]),
         "mixer.dt_proj.weight": selection.dt_up,
         "mixer.dt_proj.bias": selection.dt_bias,
-        "mixer.out_proj.weight": mixer.out_proj.weight,
+        "mixer.out_proj.weight": out_proj.weight,
     }
     if biased:
-        tensors["mixer.in_proj.bias"] = np.concatenate([_bias(mixer.in_x), _bias(mixer.in_z)])
-        tensors["mixer.out_proj.bias"] = _bias(mixer.out_proj)
+        tensors["mixer.in_proj.bias"] = np.concatenate([_bias(in_x), _bias(in_z)])
+        tensors["mixer.out_proj.bias"] = _bias(out_proj)
     if isinstance(mixer.reordering, ImportanceReordering):
         tensors["mixer." + IMPORTANCE_SUFFIX] = np.asarray(mixer.reordering.K)[None]
     return tensors
@@ -172,7 +181,7 @@ def _config(model: MambaLM, biased: bool) -> dict[str, Any]:
         "num_hidden_layers": len(model.blocks),
         "state_size": states,
         "time_step_rank": selection.dt_down.shape[0],
-        "conv_kernel": selection.conv.weight.shape[1],
+        "conv_kernel": 0 if selection.conv is None else selection.conv.weight.shape[1],
         "expand": inner // width if inner % width == 0 else inner / width,
         "hidden_act": "silu",
         "use_bias": biased,

@@ -29,7 +29,7 @@ from .nearest import nearest_definite
 class DefiniteSelection(AbstractSelection):
     """A Mamba-1 selection whose S_B and S_C are those of a `DefiniteProjection`."""
 
-    conv: CausalConvolution
+    conv: CausalConvolution | None
     definite: DefiniteProjection
     dt_down: Float[AnyArray, "R E"]
     dt_up: Float[AnyArray, "E R"]

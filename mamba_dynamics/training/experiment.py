@@ -9,22 +9,33 @@ The specs that come with the package are the files in `experiments/`. A spec has
 
 import dataclasses
 import tomllib
+from copy import deepcopy
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from .._errors import DataError, TrainingError
-from ..refinements import ImportanceReordering, with_definite
+from ..refinements import ImportanceReordering, MeanImportance, RandomOrder, Reversed, with_definite
 from .batches import AbstractTask
 from .images import Classification, mnist
-from .loop import Probe, Progress, Trained, train
-from .models import Sizes, Trainable, new_classifier, new_language_model, parameters
+from .loop import Progress, Trained, train
+from .models import (
+    EMBEDDING_SCALE,
+    Iterated,
+    Sizes,
+    Trainable,
+    new_classifier,
+    new_language_model,
+    new_s6_model,
+    parameters,
+)
 from .recipe import Recipe
+from .regimes import regimes_probe
 from .synthetic import InductionHeads, SelectiveCopying
 from .text import BYTE_VALUES, NextByte, read_bytes, split
 
@@ -32,7 +43,9 @@ SPECS = Path(__file__).parent / "experiments"
 
 TaskName = Literal["bytes", "images", "selective-copying", "induction-heads"]
 Sign = Literal["standard", "positive", "negative", "mixed"]
+Form = Literal["mamba", "s6", "normed-s6"]
 Order = Literal["none", "x", "x_and_gate", "restored"]
+Rule = Literal["importance", "importance-reversed", "mean", "mean-reversed", "random"]
 Skip = Literal["learned", "negative", "frozen", "none"]
 
 
@@ -64,18 +77,29 @@ class TaskSpec:
 class ModelSpec:
     """Which model: its sizes, and the paper's refinements with their controls.
 
+    form: "mamba" blocks, "s6" layers alone, or "normed-s6" layers that read the normalised stream (the latter two for
+    language models only), see `new_s6_model`. repeats: how often all blocks are passed, with the same weights (language
+    models only). depth_step: h of an S6 layer alone. dt_rank: of S_Delta, 0 for the usual one.
     sign: "standard", or the sign of a definite projection; threshold and scale are its least |lambda| and g.
-    order: "none", or what an importance reordering moves (see `ImportanceReordering`), with tau, p and hard.
+    order: "none", or what a reordering moves (see `mamba_dynamics.models.reordering`), with tau, p and hard.
+    rule: what the tokens are ordered by: a learned "importance", the "mean" of S_Delta x + b, either of them reversed,
+    or one "random" order for all sequences.
     skip: D "learned" from +1, "negative" from -1, "frozen" at +1, "none". gate: whether blocks have their gate.
     """
 
     width: int = 64
     layers: int = 2
     states: int = 16
+    form: Form = "mamba"
+    repeats: int = 1
+    dt_rank: int = 0
+    embedding_scale: float = EMBEDDING_SCALE
+    depth_step: float = 1.0
     sign: Sign = "standard"
     threshold: float = 0.7
     scale: float = 1.0
     order: Order = "none"
+    rule: Rule = "importance"
     tau: float = 1.0
     p: int = 1
     hard: bool = False
@@ -113,6 +137,14 @@ def read_experiment(name: str | PathLike[str], changes: dict[str, str] | None = 
     Raises:
         TrainingError: no such spec, or a key or value that is not one.
     """
+    stem, table = read_table(name, changes)
+    if "arms" in table:
+        raise TrainingError(f"expected an experiment, found {stem!a}, a study of several: `read_study` reads it")
+    return experiment_from(stem, table)
+
+
+def read_table(name: str | PathLike[str], changes: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:
+    """(name, table) of a spec, with some values changed; see `read_experiment`."""
     path = Path(name) if str(name).endswith(".toml") else SPECS / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(experiment_names())
@@ -123,12 +155,24 @@ def read_experiment(name: str | PathLike[str], changes: dict[str, str] | None = 
         raise TrainingError(f"expected TOML, found {error} in {path}: mend the file") from error
     for key, text in (changes or {}).items():
         _set(table, key, _value(text))
+    return path.stem, table
+
+
+def experiment_from(name: str, table: dict[str, Any], changes: dict[str, Any] | None = None) -> Experiment:
+    """The experiment of a table, with some values changed ("model.sign" -> "positive").
+
+    Raises:
+        TrainingError: a key or value that is not one.
+    """
+    whole = deepcopy(table)
+    for key, value in (changes or {}).items():
+        _set(whole, key, value)
     parts = {
-        "task": _made(TaskSpec, table.pop("task", {}), "task"),
-        "model": _made(ModelSpec, table.pop("model", {}), "model"),
-        "recipe": _made(Recipe, table.pop("recipe", {}), "recipe"),
+        "task": checked_record(TaskSpec, whole.pop("task", {}), "task"),
+        "model": checked_record(ModelSpec, whole.pop("model", {}), "model"),
+        "recipe": checked_record(Recipe, whole.pop("recipe", {}), "recipe"),
     }
-    return _made(Experiment, {"name": path.stem, "title": "", **table, **parts}, "experiment")
+    return checked_record(Experiment, {"name": name, "title": "", **whole, **parts}, "experiment")
 
 
 def run(
@@ -136,7 +180,6 @@ def run(
     *,
     data: str | PathLike[str] | None,
     out: str | PathLike[str],
-    probe: Probe = lambda _: {},
     progress: Progress = lambda *_: None,
 ) -> Trained:
     """Train, or go on with what was stopped. `data` is the folder that the task's files are in.
@@ -147,7 +190,9 @@ def run(
     task = build_task(experiment, data)
     model = build_model(experiment, task)
     description = {"experiment": experiment.as_dict(), "parameters": parameters(model)}
-    return train(task, model, experiment.recipe, out, description=description, probe=probe, progress=progress)
+    return train(
+        task, model, experiment.recipe, out, description=description, probe=regimes_probe(task), progress=progress
+    )
 
 
 def build_task(experiment: Experiment, data: str | PathLike[str] | None) -> AbstractTask:
@@ -173,18 +218,44 @@ def _texts(spec: TaskSpec, data: Path):
 
 
 def build_model(experiment: Experiment, task: AbstractTask) -> Trainable:
-    """A new model of a spec, for a task."""
+    """A new model of a spec, for a task.
+
+    Raises `TrainingError` where the spec asks for a model that the task cannot have.
+    """
     spec = experiment.model
     of_weights, of_refinements = jax.random.split(jax.random.key(experiment.seed))
+    sizes = Sizes(
+        vocabulary=_outputs(task),
+        width=spec.width,
+        layers=spec.layers,
+        states=spec.states,
+        dt_rank=spec.dt_rank or None,
+        repeats=spec.repeats,
+        embedding_scale=spec.embedding_scale,
+        depth_step=spec.depth_step,
+    )
     if isinstance(task, Classification):
-        sizes = Sizes(task.classes, spec.width, spec.layers, spec.states)
+        if spec.form != "mamba" or spec.repeats != 1:
+            raise TrainingError("expected form = mamba and repeats = 1 for images: other models are of language only")
         _, length, patch = task.images.shape
         model = new_classifier(sizes, patch=patch, length=length, key=of_weights)
-        core = _refined(model.core, spec, of_refinements)
-        return Trainable.of(eqx.tree_at(lambda one: one.core, model, core), frozen_skip=spec.skip == "frozen")
-    vocabulary = task.vocabulary if isinstance(task, InductionHeads | SelectiveCopying) else BYTE_VALUES
-    model = new_language_model(Sizes(vocabulary, spec.width, spec.layers, spec.states), of_weights)
-    return Trainable.of(_refined(model, spec, of_refinements), frozen_skip=spec.skip == "frozen")
+        model = eqx.tree_at(lambda one: one.core, model, _refined(model.core, spec, of_refinements))
+    else:
+        if spec.form == "mamba":
+            model = new_language_model(sizes, of_weights)
+        else:
+            model = new_s6_model(sizes, of_weights, normed=spec.form == "normed-s6")
+        model = _refined(model, spec, of_refinements)
+        if spec.repeats > 1:
+            model = Iterated(model, spec.repeats)
+    return Trainable.of(model, frozen_skip=spec.skip == "frozen")
+
+
+def _outputs(task: AbstractTask) -> int:
+    """How many logits a target has."""
+    if isinstance(task, Classification):
+        return task.classes
+    return task.vocabulary if isinstance(task, InductionHeads | SelectiveCopying) else BYTE_VALUES
 
 
 def _refined(model, spec: ModelSpec, key):
@@ -202,10 +273,19 @@ def _controlled(block, spec: ModelSpec, key):
         block = eqx.tree_at(lambda one: one.mixer.selection.D_skip, block, replace_fn=jnp.negative)
     if spec.order != "none":
         channels = block.mixer.selection.D_skip.shape[0]
-        options = {"tau": spec.tau, "p": spec.p, "hard": spec.hard, "mode": spec.order}
-        reordering = ImportanceReordering.initial(channels, key=key, **options)
+        reordering = _reordering(spec, channels, key)
         block = eqx.tree_at(lambda one: one.mixer.reordering, block, reordering, is_leaf=lambda leaf: leaf is None)
     return block
+
+
+def _reordering(spec: ModelSpec, channels: int, key):
+    relaxation: dict[str, Any] = {"tau": spec.tau, "p": spec.p, "hard": spec.hard, "mode": spec.order}
+    if spec.rule == "random":
+        # The same for all blocks of a model and all its seeds.
+        return RandomOrder(seed=0, mode=spec.order)  # pyright: ignore[reportArgumentType]
+    of_mean = spec.rule.startswith("mean")
+    rule = MeanImportance(**relaxation) if of_mean else ImportanceReordering.initial(channels, key=key, **relaxation)
+    return Reversed(rule=rule, mode=rule.mode) if spec.rule.endswith("reversed") else rule
 
 
 def _value(text: str) -> Any:
@@ -224,7 +304,7 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
         table[first] = value
 
 
-def _made(kind, table: dict[str, Any], where: str):
+def checked_record(kind, table: dict[str, Any], where: str):
     """A record of the kind from a table, every key and type checked."""
     fields = {one.name: one for one in dataclasses.fields(kind)}
     for key in table:
@@ -241,20 +321,23 @@ def _made(kind, table: dict[str, Any], where: str):
 
 
 def _fitted(value: Any, wanted: Any, where: str) -> Any:
-    choices = get_args(wanted)
+    choices, origin = get_args(wanted), get_origin(wanted)
     if isinstance(value, list):
         value = tuple(value)
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted in (int, float, bool, str):
         fits = type(value) is wanted
-    elif choices and isinstance(choices[0], str):
+    elif origin is Literal:
         fits = value in choices
-    elif isinstance(value, tuple):
-        fits = all(type(one) is choices[0] for one in value) and (choices[-1] is Ellipsis or len(value) == len(choices))
+    elif origin is tuple:
+        items = value if isinstance(value, tuple) else (None,)
+        fits = all(type(one) is choices[0] for one in items) and (choices[-1] is Ellipsis or len(items) == len(choices))
+    elif origin is dict:
+        fits = isinstance(value, dict)
     else:
         fits = dataclasses.is_dataclass(wanted)
     if not fits:
-        expected = " or ".join(map(repr, choices)) if choices and isinstance(choices[0], str) else str(wanted)
+        expected = " or ".join(map(repr, choices)) if origin is Literal else str(wanted)
         raise TrainingError(f"expected {expected} for {where}, found {value!a}")
     return value

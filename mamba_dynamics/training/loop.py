@@ -78,7 +78,6 @@ def train(
     state = _State(model, rule.init(eqx.filter(model, eqx.is_inexact_array)), _Watch())
     state, done = folder.restore(state)
     step = _stepper(rule, apply)
-    evaluate = _evaluator(apply)
     began, read, losses = time.perf_counter(), 0, []
     for now in range(done + 1, recipe.steps + 1):
         if _out_of_patience(state.watch, recipe):
@@ -94,7 +93,7 @@ def train(
             )
         progress(now, recipe.steps, losses[-1] / math.log(2), read / (time.perf_counter() - began))
         if now % recipe.evaluate_every == 0 or now == recipe.steps:
-            found = evaluate(state.model, task)
+            found = _evaluate(apply, state.model, task)
             if found["bits"] < state.watch.best:
                 folder.save_best(state.model)
             state = eqx.tree_at(lambda one: one.watch, state, state.watch.after(found["bits"]))
@@ -125,17 +124,20 @@ def _out_of_patience(watch: _Watch, recipe: Recipe) -> bool:
 
 
 def _stepper(rule: optax.GradientTransformation, apply: Predict):
-    @eqx.filter_jit(donate="all-except-first")
-    def update(batch, model, optimiser_state):
-        loss, gradient = eqx.filter_value_and_grad(partial(_loss, apply))(model, batch)
-        change, optimiser_state = rule.update(gradient, optimiser_state, eqx.filter(model, eqx.is_inexact_array))
-        return eqx.apply_updates(model, change), optimiser_state, loss
-
     def step(state: _State, batch: Batch) -> tuple[_State, Float[Array, ""]]:
-        model, optimiser_state, loss = update(batch, state.model, state.optimiser)
+        model, optimiser_state, loss = _update((rule, apply, batch), state.model, state.optimiser)
         return _State(model, optimiser_state, state.watch), loss
 
     return step
+
+
+@eqx.filter_jit(donate="all-except-first")
+def _update(fixed, model, optimiser_state):
+    # Compiled once for all runs of a process that share optimiser, model structure and shapes.
+    rule, apply, batch = fixed
+    loss, gradient = eqx.filter_value_and_grad(partial(_loss, apply))(model, batch)
+    change, optimiser_state = rule.update(gradient, optimiser_state, eqx.filter(model, eqx.is_inexact_array))
+    return eqx.apply_updates(model, change), optimiser_state, loss
 
 
 def _loss(apply: Predict, model: Any, batch: Batch) -> Float[Array, ""]:
@@ -154,15 +156,14 @@ def _scores(logits: Array, batch: Batch) -> tuple[Array, Array, Array]:
     return cost, weights, jnp.argmax(logits, axis=-1) == targets
 
 
-def _evaluator(apply: Predict):
-    @eqx.filter_jit
-    def score(model, batch):
-        cost, weights, right = _scores(apply(model, batch), batch)
-        return jnp.sum(cost * weights), jnp.sum(right * weights), jnp.sum(weights)
+@eqx.filter_jit
+def _score(apply, model, batch):
+    cost, weights, right = _scores(apply(model, batch), batch)
+    return jnp.sum(cost * weights), jnp.sum(right * weights), jnp.sum(weights)
 
-    def evaluate(model: Any, task: AbstractTask) -> dict[str, float]:
-        """Held-out cost of a target in bits, and the share of targets that are the likeliest."""
-        cost, right, count = np.sum([np.asarray(score(model, batch), float) for batch in task.held_out()], axis=0)
-        return {"bits": float(cost / count / math.log(2)), "accuracy": float(right / count)}
 
-    return evaluate
+def _evaluate(apply: Predict, model: Any, task: AbstractTask) -> dict[str, float]:
+    """Held-out cost of a target in bits, and the share of targets that are the likeliest."""
+    scores = [np.asarray(_score(apply, model, batch), float) for batch in task.held_out()]
+    cost, right, count = np.sum(scores, axis=0)
+    return {"bits": float(cost / count / math.log(2)), "accuracy": float(right / count)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 
 import jax
 import optax
@@ -44,6 +45,7 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
+@cache
 def optimiser(recipe: Recipe) -> optax.GradientTransformationExtraArgs:
     """The recipe's optimiser over any tree of arrays."""
     schedule = optax.warmup_cosine_decay_schedule(
@@ -55,9 +57,10 @@ def optimiser(recipe: Recipe) -> optax.GradientTransformationExtraArgs:
 
 
 def _matrices(parameters):
-    """True for arrays of two axes or more whose field is not named `A_log`: biases, norms and rates do not decay."""
+    """True for matrices, among them the free entries of a definite projection's U; false for biases, norms, A_log."""
 
     def decays(path, value) -> bool:
-        return value.ndim > 1 and not any(getattr(key, "name", None) == "A_log" for key in path)
+        names = {getattr(key, "name", None) for key in path}
+        return "free" in names or (value.ndim > 1 and "A_log" not in names)
 
     return jax.tree_util.tree_map_with_path(decays, parameters)

@@ -89,11 +89,16 @@ class RunFolder:
 
     def records(self) -> list[dict[str, Any]]:
         """All whole records; a line that was being written when the run was killed is none."""
-        file = self.path / LOG
-        if not file.exists():
-            return []
-        *lines, _ = file.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines]
+        return logged(self.path)
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    """All whole records of a run's log; none where there is no log."""
+    file = folder / LOG
+    if not file.exists():
+        return []
+    *lines, _ = file.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines]
 
 
 def _line(record: dict[str, Any]) -> bytes:

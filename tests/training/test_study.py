@@ -1,0 +1,238 @@
+"""Studies: arms with the same seeds, runs that blow up, comparisons and verdicts, and every spec at a small size."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mamba_dynamics import MambaDynamicsError
+from mamba_dynamics.cli import app
+from mamba_dynamics.training.experiment import experiment_names, read_experiment
+from mamba_dynamics.training.study import Contrast, Study, arm_summaries, effects, is_study, read_study, run_study
+
+SPEC = """
+title = "Two signs, and one that blows up"
+question = "?"
+claim = "negative is worse"
+seeds = 2
+
+[task]
+name = "induction-heads"
+length = 6
+kinds = 4
+batch = 4
+
+[model]
+form = "s6"
+width = 6
+states = 2
+layers = 1
+repeats = 3
+embedding_scale = 0.3
+depth_step = 0.1
+
+[recipe]
+steps = 4
+warmup = 1
+evaluate_every = 2
+save_every = 2
+
+[arms.negative]
+"model.sign" = "negative"
+
+[arms.positive]
+"model.sign" = "positive"
+
+[arms.large]
+"model.sign" = "positive"
+"model.embedding_scale" = 50.0
+
+[[contrasts]]
+arm = "negative"
+against = "positive"
+expects = "worse"
+
+[[contrasts]]
+arm = "large"
+against = "positive"
+"""
+
+STUDIES = [name for name in experiment_names() if is_study(name)]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    path = tmp_path_factory.mktemp("spec") / "signs.toml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(spec, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return out, run_study(read_study(spec), data=None, out=out, jobs=2)
+
+
+def test_every_run_is_there_in_order(trained):
+    _, document = trained
+    assert [(run["arm"], run["seed"]) for run in document["runs"]] == [
+        (arm, seed) for seed in (0, 1) for arm in ("negative", "positive", "large")
+    ]
+    run = document["runs"][0]
+    assert run["status"] == "finished"
+    assert run["step"] == 4
+    assert run["bits"] == pytest.approx(run["records"][-1]["bits"], rel=1e-5)
+    assert [len(record["layers"]) for record in run["records"]] == [3, 3]
+
+
+def test_tokens_too_large_for_the_layer_blow_up_and_the_run_says_so(trained):
+    _, document = trained
+    lost = [run for run in document["runs"] if run["arm"] == "large"]
+    assert all(run["status"] == "diverged" for run in lost)
+    assert all(re.match(r"expected a finite loss, found nan at step 1", run["message"]) for run in lost)
+    of_signs, of_lost = document["effects"]
+    assert (of_signs["pairs"], of_signs["diverged"]) == (2, 0)
+    assert (of_lost["pairs"], of_lost["diverged"]) == (0, 2)
+    assert arm_summaries(document)[2]["diverged"] == 2
+
+
+def test_a_finished_study_is_not_trained_again_and_says_the_same(spec, trained):
+    out, document = trained
+    written = (out / "results.json").read_bytes()
+    states = {path: path.stat().st_mtime_ns for path in out.rglob("state.eqx")}
+    assert len(states) == 4
+    result = CliRunner().invoke(app, ["train", str(spec), "--out", str(out), "--plot", str(out / "a.svg")])
+    assert result.exit_code == 0, result.output
+    assert "negative" in result.stdout
+    assert (out / "results.json").read_bytes() == written
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("state.eqx")} == states
+    assert (out / "a.svg").read_text().startswith("<?xml")
+    assert json.loads(written)["runs"][1]["bits"] == document["runs"][1]["bits"]
+
+
+def test_two_arms_of_a_seed_begin_with_the_same_embedding_and_batches(spec):
+    from mamba_dynamics.training.experiment import build_model, build_task
+
+    study = read_study(spec)
+    of_arms = [study.experiment(arm, 1) for arm in ("negative", "positive")]
+    tasks = [build_task(one, None) for one in of_arms]
+    models = [build_model(one, task).model.core for one, task in zip(of_arms, tasks, strict=True)]
+    np.testing.assert_array_equal(models[0].embedding, models[1].embedding)
+    np.testing.assert_array_equal(tasks[0].batch(3).tokens, tasks[1].batch(3).tokens)
+    other = build_model(study.experiment("negative", 0), tasks[0]).model.core
+    assert (np.asarray(other.embedding) != np.asarray(models[0].embedding)).any()
+
+
+def study_of(expects, metric="bits"):
+    return Study("s", "", {}, {"a": {}, "b": {}}, (Contrast("a", "b", expects),), seeds=4, metric=metric)
+
+
+def runs_of(a, b, metric="bits"):
+    return [
+        {"arm": arm, "seed": seed, "status": "finished", metric: value}
+        for arm, values in (("a", a), ("b", b))
+        for seed, value in enumerate(values)
+    ]
+
+
+LOW, HIGH, NEAR = [1.0, 1.1, 1.2, 1.3], [2.0, 2.11, 2.19, 2.3], [1.1, 1.0, 1.3, 1.2]
+
+
+@pytest.mark.parametrize(
+    ("expects", "a", "b", "metric", "verdict"),
+    [
+        ("better", LOW, HIGH, "bits", "reproduced"),
+        ("better", HIGH, LOW, "bits", "reversed"),
+        ("worse", HIGH, LOW, "bits", "reproduced"),
+        ("better", HIGH, LOW, "accuracy", "reproduced"),
+        ("worse", HIGH, LOW, "accuracy", "reversed"),
+        ("better", LOW, NEAR, "bits", "not reproduced at this scale"),
+        ("equal", LOW, NEAR, "bits", "no difference, as expected"),
+        ("equal", LOW, HIGH, "bits", "a difference where none was expected"),
+        ("", LOW, HIGH, "bits", "better"),
+        ("", LOW, HIGH, "accuracy", "worse"),
+        ("", LOW, NEAR, "bits", "no difference seen"),
+    ],
+)
+def test_verdicts_in_words(expects, a, b, metric, verdict):
+    (effect,) = effects(study_of(expects, metric), runs_of(a, b, metric))
+    assert effect["verdict"] == verdict
+    assert effect["effect"] == pytest.approx(np.mean(a) - np.mean(b))
+
+
+def test_many_comparisons_are_corrected():
+    # One alone would be seen at 5 %; among ten it is not.
+    values = [0.0, 0.4, 0.5, 0.9], [0.0, 0.0, 0.0, 0.0]
+    one = Study("s", "", {}, {"a": {}, "b": {}}, (Contrast("a", "b"),), seeds=4)
+    ten = Study("s", "", {}, {"a": {}, "b": {}}, (Contrast("a", "b"),) * 10, seeds=4)
+    (alone,), among = effects(one, runs_of(*values)), effects(ten, runs_of(*values))
+    assert among[0]["p_holm"] == pytest.approx(min(1, 10 * alone["p"]))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_spec_says_what_it_asks(name):
+    study = read_study(name)
+    assert study.title
+    assert study.question.endswith("?")
+    assert study.claim
+    assert study.seeds >= 5
+    assert study.contrasts
+
+
+def small(name, shared):
+    """Settings and data of a study at a size that says nothing, for a machine that has seconds."""
+    changes = {
+        "seeds": "1",
+        "recipe.steps": "2",
+        "recipe.warmup": "1",
+        "recipe.evaluate_every": "2",
+        "model.width": "8",
+        "model.layers": "1",
+        "model.states": "2",
+    }
+    study = read_study(name)
+    if study.table["task"]["name"] == "bytes":
+        changes |= {"task.batch": "32", "task.lengths": "[8]", "task.evaluation_bytes": "64"}
+    folders = {"images": "mnist-10k", "bytes": "tiny-shakespeare" if "shakespeare" in name else "wikitext-2"}
+    if study.table["task"]["name"] == "images":
+        changes |= {"task.batch": "4", "task.training_images": "9990", "task.patch": "14"}
+    data = folders.get(study.table["task"]["name"])
+    return changes, None if data is None else shared / "data" / data
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_runs_at_a_small_size(name, shared, tmp_path):
+    changes, data = small(name, shared)
+    study = read_study(name, changes)
+    document = run_study(study, data=data, out=tmp_path)
+    assert len(document["runs"]) == len(study.arms)
+    assert all(run["status"] == "finished" for run in document["runs"])
+    assert len(document["effects"]) == len(study.contrasts)
+    assert all(effect["pairs"] == 1 for effect in document["effects"])
+    assert all("dynamics" in run for run in document["runs"]) == study.dynamics
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            SPEC.replace('against = "positive"', 'against = "sideways"'),
+            r"expected one of neg.* found 'sideways'",
+        ),
+        (SPEC.replace('expects = "worse"', 'expects = "bad"'), r"expected 'better' or .* found 'bad'"),
+        (SPEC.replace("seeds = 2", "seeds = 0"), r"expected arms and at least one seed, found 3 and 0"),
+        (SPEC.replace('"model.sign" = "negative"', '"model.sign" = "up"'), r"for model.sign, found 'up'"),
+    ],
+)
+def test_a_wrong_spec_gets_one_line(text, line, tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(MambaDynamicsError, match=line):
+        read_study(path)
+
+
+def test_a_study_is_no_experiment():
+    with pytest.raises(MambaDynamicsError, match=r"^expected an experiment, found 'e1-wikitext', a study"):
+        read_experiment("e1-wikitext")
