@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._first_step import PIDFirstStep
 from ._trajectory import FloatArray
 from .dynamics import AbstractLogDynamics
 from .dynamics.base import State
@@ -136,9 +137,9 @@ def _integrate(dynamics, state, numbers, solver):
         solver,
         s0,
         jnp.asarray(1e300),
-        dt0,
+        None,
         state,
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, dtmax=max_step, dtmin=MIN_STEP),
+        stepsize_controller=PIDFirstStep(rtol=rtol, atol=atol, dtmax=max_step, dtmin=MIN_STEP, first_step=dt0),
         saveat=diffrax.SaveAt(steps=True, dense=True),
         adjoint=diffrax.ForwardMode(),
         event=diffrax.Event(leaves_range),

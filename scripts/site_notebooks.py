@@ -1,25 +1,18 @@
 """The notebooks as pages, executed: each cell's code, and below it what the code gave."""
 
 import base64
-import hashlib
 import json
-import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from execute_notebook import INLINE, command, kept
 from plain_mathematics import without_latex
 from site_jobs import Job, run_all
 
-import mamba_dynamics
-
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-EXECUTE = ROOT / "scripts" / "execute_notebook.py"
-#: Pictures go where the page shows them, whatever backend the build's own shell asks for.
-INLINE = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
 INTRODUCTION = """# Notebooks
 
@@ -32,9 +25,9 @@ Content = dict[str, str | bytes]
 
 def pages(cache: Path) -> Content:
     """Address -> content: a page for each notebook, its pictures, the notebook itself, and the list of them."""
-    executed = {path: cache / "notebooks" / f"{path.stem}-{digest(path)}.ipynb" for path in NOTEBOOKS}
+    executed = {path: kept(path, cache) for path in NOTEBOOKS}
     jobs = [
-        Job(f"notebook {path.stem}", (sys.executable, *map(os.fspath, (EXECUTE, path, target))), INLINE)
+        Job(f"notebook {path.stem}", command(path, target), INLINE)
         for path, target in executed.items()
         if not target.exists()
     ]
@@ -44,15 +37,6 @@ def pages(cache: Path) -> Content:
         content |= page(path.stem, json.loads(target.read_text("utf-8")))
         content[f"notebooks/{path.name}"] = path.read_bytes()
     return content
-
-
-def digest(path: Path) -> str:
-    """What the outputs depend on: the notebook, the package, and how it is executed."""
-    package = Path(mamba_dynamics.__file__).parent
-    found = hashlib.sha256()
-    for one in [path, EXECUTE, *sorted(package.rglob("*.py"))]:
-        found.update(one.name.encode() + one.read_bytes())
-    return found.hexdigest()[:16]
 
 
 def navigation() -> list[dict[str, str]]:

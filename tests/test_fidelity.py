@@ -342,9 +342,12 @@ def test_a_layer_beyond_its_blow_up_is_compared_before_it():
 
 @pytest.mark.slow
 def test_a_real_layer_lies_beyond_its_blow_up(real_layer):
-    """One residual layer of a trained model is a step of 1; its ODE lasts 0.0040467915 (found by another program)."""
+    """One residual layer of a trained model is a step of 1; its ODE lasts 0.0040467915 (found by another program).
+
+    Token 2 blows up first, so by causality three of the ten tokens tell the time as well as all of them.
+    """
     layer, arrays = real_layer
-    found = stack_limit(layer, arrays["x_conv"].astype(float), rtol=1e-8)
+    found = stack_limit(layer, arrays["x_conv"][:3].astype(float), rtol=1e-8)
     assert found.reaches_one_layer is Truth.FAILS
     assert found.lasted == pytest.approx(0.0040467915, abs=1e-8)
     assert found.truth is Truth.HOLDS

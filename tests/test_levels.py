@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
-    {"_errors", "_files", "_outcomes", "sample", "style"},
+    {"_errors", "_files", "_first_step", "_outcomes", "sample", "style"},
     {"_layer", "_linalg", "_documents", "_consensus", "plotting"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
@@ -35,7 +35,7 @@ LEVELS = [
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
-NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff", "refinements"}
+NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff", "_first_step", "refinements"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
 WITHOUT_JAX |= {"_classification_document", "_consensus", "_tokens_verdict", "_block_facts"}

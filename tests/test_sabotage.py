@@ -122,7 +122,8 @@ FAULTS = {
 
 @pytest.fixture
 def copy(tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "mamba_dynamics", ignore=shutil.ignore_patterns("__pycache__"))
+    # With the byte code: it carries its source's time and size, so that of the file with the fault is made anew.
+    shutil.copytree(PACKAGE, tmp_path / "mamba_dynamics")
     return tmp_path
 
 

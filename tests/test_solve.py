@@ -1,15 +1,20 @@
 """Integration into the asymptotic regime, against closed forms, other solvers and the theory's own figures."""
 
+import diffrax
+import equinox as eqx
+import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from mamba_dynamics import _integrate, sample_path, walk
 from mamba_dynamics._errors import LayerShapeError, SolveError
 from mamba_dynamics._layer import S6Layer
 from mamba_dynamics._outcomes import Outcome
 from mamba_dynamics._solve import Horizon, solve
 from mamba_dynamics.dynamics import token_dynamics
+from mamba_dynamics.models import depth_flow
 
 BUDGET = 5000
 
@@ -326,3 +331,24 @@ def test_shrinking_tokens_are_not_called_growing_however_early_growth_would_be_d
     dynamics = token_dynamics(S6Layer.scalar(mu=-1.0, S_Delta=0.5, a=1.0))
     run = solve(dynamics, [1.0, 0.5], horizon=Horizon(log_t_growing=300.0))
     assert run.outcome is Outcome.CONVERGED_TO_ZERO
+
+
+def program_along_a_chunk():
+    dynamics = scalar(-1.0, 1.0).in_log_coordinates(np.ones(2))
+    method = diffrax.Dopri8()
+    return _integrate._integrate, (dynamics, dynamics.initial_state(), (jnp.ones(()),) * 4 + ((0.0, 1.0), 1.0), method)
+
+
+def program_in_depth():
+    (visit,) = walk(sample_path(), [1, 2], depth=1, dtype="float64")
+    one = jnp.ones(())
+    return depth_flow._follow, (visit.block, visit.block, visit.residual, one, one, 4)
+
+
+@pytest.mark.parametrize("program", [program_along_a_chunk, program_in_depth])
+def test_what_integrates_can_be_kept_between_processes(program, x64):
+    """JAX keeps no program with a callback into Python in its compilation cache."""
+    function, arguments = program()
+    text = str(eqx.filter_make_jaxpr(function)(*arguments)[0])
+    assert "while" in text
+    assert "callback" not in text

@@ -87,11 +87,12 @@ CHARTS = [
 def test_the_chart_moves_as_the_field_says(layer, x):
     _, chart, v = lifted_case(layer, x)
     w = chart.lift(v)
-    moved = chart.velocity(w)
-    plain = token_dynamics(layer)(0.0, jnp.asarray(x), None)
+    # As one program each: many small ones take longer to compile.
+    moved = jax.jit(lambda w: chart.velocity(w))(w)
+    plain = jax.jit(lambda x: token_dynamics(layer)(0.0, x, None))(jnp.asarray(x))
     found = moved[:, :-1] * jnp.exp(chart.y + chart.log_scale)[:, None]
     np.testing.assert_allclose(found, plain, atol=1e-13 * np.abs(plain).max())
-    q_moves = jax.jvp(lambda v: chart.lift(v)[:, -1], (v,), (moved[:, :-1],))[1]
+    q_moves = jax.jit(lambda *v: jax.jvp(lambda v: chart.lift(v)[:, -1], v[:1], v[1:])[1])(v, moved[:, :-1])
     np.testing.assert_allclose(moved[:, -1], q_moves, atol=1e-13 * np.abs(q_moves).max())
 
 
@@ -99,10 +100,12 @@ def test_the_chart_moves_as_the_field_says(layer, x):
 def test_the_structured_solve_is_the_dense_one(layer, x):
     dynamics, chart, v = lifted_case(layer, x)
     w = chart.lift(v).at[:, -1].multiply(1.3)
-    jacobian = jax.jacfwd(lambda flat: chart.velocity(flat.reshape(w.shape)).ravel())(w.ravel())
+    # As one program each: many small ones take longer to compile.
+    jacobian = jax.jit(jax.jacfwd(lambda flat: chart.velocity(flat.reshape(w.shape)).ravel()))(w.ravel())
     r = np.random.default_rng(0).normal(size=w.shape) * np.asarray(dynamics.active)[:, None]
     dense = np.linalg.solve(0.7 * np.eye(w.size) - jacobian, r.ravel()).reshape(w.shape)
-    np.testing.assert_allclose(chart.shifted_solver(w, 0.7)(jnp.asarray(r)), dense, atol=1e-12 * np.abs(dense).max())
+    found = jax.jit(lambda w, r: chart.shifted_solver(w, 0.7)(r))(w, jnp.asarray(r))
+    np.testing.assert_allclose(found, dense, atol=1e-12 * np.abs(dense).max())
 
 
 def sliding_pair(size):

@@ -185,8 +185,8 @@ def test_the_longest_decided_prefix_speaks_for_its_own_tokens():
     checkpoint = open_checkpoint(sample_path())
     (*_, visit) = walk(checkpoint, list(TEXT.encode()))
     layer, x = checkpoint.layer(visit.index), np.asarray(visit.stages.x, float)[:3]
-    found = tokens_verdict(layer, x, max_steps=512)
-    alone = tokens_verdict(layer, x[:1], max_steps=512)
+    found = tokens_verdict(layer, x, max_steps=256)
+    alone = tokens_verdict(layer, x[:1], max_steps=256)
     assert alone.scenario is not Scenario.UNDECIDED
     assert found.scenario is Scenario.UNDECIDED
     (prefix,) = found.prefixes

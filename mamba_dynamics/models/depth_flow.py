@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import UnsupportedArchitecture
+from .._first_step import PIDFirstStep
 from .._outcomes import Outcome
 from .block import Block, radial_rates
 
@@ -118,9 +119,9 @@ def _follow(here, there, residual, rtol, dt0, max_steps):
         diffrax.Dopri8(),
         0.0,
         1.0,
-        dt0,
+        None,
         residual,
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+        stepsize_controller=PIDFirstStep(rtol=rtol, atol=atol, first_step=dt0),
         saveat=diffrax.SaveAt(t1=True),
         adjoint=diffrax.ForwardMode(),
         event=diffrax.Event(runs_away),
