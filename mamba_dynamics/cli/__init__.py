@@ -9,6 +9,7 @@ import typer
 from .classify import classify
 from .fidelity import fidelity
 from .figures import figures
+from .report import report
 from .simulate import simulate
 from .train import train
 from .verify import verify
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(classify)
 app.command()(fidelity)
 app.command()(figures)
+app.command()(report)
 app.command()(simulate)
 app.command()(train)
 app.command()(verify)
