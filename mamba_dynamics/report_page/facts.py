@@ -8,6 +8,7 @@ import numpy as np
 
 from .._classification_document import levels_agree
 from .._documents import printable
+from .._outcomes import Scenario
 from .words import about_layer, disagreements, first_blow_up, signed, spoken
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class LayerFacts:
 
     index: int
     name: str
-    row: list[Cell]
+    row: dict[str, Cell]
     sentences: list[str]
     facts: list[tuple[str, str]]
     token_tables: list[TokenTable]
@@ -52,19 +53,21 @@ class LayerFacts:
     disagreements: list[str]
 
 
-#: The columns of the table of layers: (header, how it is explained in full).
-COLUMNS = (
-    ("layer", "Position among the S6 layers, from 0"),
-    ("D × N", "Channels × states"),
-    ("M: + / −", "Eigenvalues of M above and below zero, structural zeros left out; a range over several groups"),
-    ("sym M: + / −", "The same for the symmetric part of M"),
-    ("channels", "Share of channels that alone would converge"),
-    ("step", "Median step size of a token close to zero"),
-    ("rule", "The paper's rule"),
-    ("proved", "What exact arithmetic proves"),
-    ("tokens", "What the integrated tokens do"),
-    ("T*", "When the first token becomes infinite, in layers of step 1; a bound where only a beginning is decided"),
-)
+#: The columns of the table of layers: header -> what it means.
+COLUMNS = {
+    "layer": "Position among the S6 layers, from 0",
+    "proved": "What exact arithmetic proves",
+    "rule": "The paper's rule",
+    "tokens": "What the integrated tokens do",
+    "T*": "When the first token becomes infinite, in layers of step 1; a bound where only a beginning is decided",
+    "channels": "Share of channels that alone would converge",
+    "step": "Median step size of a token close to zero",
+    "M: + / −": "Eigenvalues of M above and below zero, structural zeros left out; a range over several groups",
+    "sym M: + / −": "The same for the symmetric part of M",
+    "D × N": "Channels × states",
+}
+#: Those that only integrated tokens fill.
+OF_TOKENS = {"tokens", "T*"}
 
 #: The columns of the tables of tokens.
 TOKEN_COLUMNS = {
@@ -101,23 +104,30 @@ def _layer(report: "Report", layer: "LayerReport") -> LayerFacts:
     )
 
 
-def _row(layer: "LayerReport") -> list[Cell]:
+def _row(layer: "LayerReport") -> dict[str, Cell]:
     slot, weights, tokens = layer.slot, layer.weights, layer.tokens
-    cells = [Cell(str(slot.index), slot.index), Cell(f"{slot.d_inner} × {slot.d_state}", slot.d_inner or 0)]
+    row = {name: Cell("", "") for name in COLUMNS}
+    row["layer"] = Cell(str(slot.index), slot.index)
+    row["D × N"] = Cell(f"{slot.d_inner} × {slot.d_state}", slot.d_inner or 0)
     if weights is None:
-        return [*cells, *[Cell("", "")] * 4, Cell("unreadable", "unreadable"), *[Cell("", "")] * 3]
+        return row | {"proved": Cell("unreadable", "unreadable")}
+    row["proved"], row["rule"] = _scenario(weights.certified), _scenario(weights.spectral)
+    if weights.layer.closed:
+        share = float(np.mean([one.channels_convergent for one in weights.groups])) / weights.layer.channels
+        row["channels"] = Cell(f"{share:.0%}", share)
     median = float(np.median(weights.layer.step_size_at_zero()))
-    share = float(np.mean([one.channels_convergent for one in weights.groups])) / weights.layer.channels
-    cells += [_signs([(g.spectrum.positive, g.spectrum.negative) for g in weights.groups])]
-    cells += [_signs([(g.symmetric_part.positive, g.symmetric_part.negative) for g in weights.groups])]
-    cells += [Cell(f"{share:.0%}", share) if weights.layer.closed else Cell("", "")]
-    cells += [Cell(f"{median:.3g}", median)]
-    cells += [Cell(spoken(one), one.value, one.value) for one in (weights.spectral, weights.certified)]
-    if tokens is None or not tokens.integrated:
-        return [*cells, Cell("", ""), Cell("", "")]
-    cells += [Cell(spoken(tokens.scenario), tokens.scenario.value, tokens.scenario.value)]
-    first = first_blow_up(tokens)
-    return [*cells, Cell("", "") if first is None else Cell(f"{'≤ ' if first[0] else ''}{first[1]:.4g}", first[1])]
+    row["step"] = Cell(f"{median:.3g}", median)
+    row["M: + / −"] = _signs([(g.spectrum.positive, g.spectrum.negative) for g in weights.groups])
+    row["sym M: + / −"] = _signs([(g.symmetric_part.positive, g.symmetric_part.negative) for g in weights.groups])
+    if tokens is not None and tokens.integrated:
+        row["tokens"] = _scenario(tokens.scenario)
+        if (first := first_blow_up(tokens)) is not None:
+            row["T*"] = Cell(f"{'≤ ' if first[0] else ''}{first[1]:.4g}", first[1])
+    return row
+
+
+def _scenario(scenario: Scenario) -> Cell:
+    return Cell(spoken(scenario), scenario.value, scenario.value)
 
 
 def _signs(counts: list[tuple[int, int]]) -> Cell:

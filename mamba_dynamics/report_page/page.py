@@ -18,7 +18,7 @@ from markupsafe import Markup
 from .._classification_document import classification_document, scenario_counts
 from .._documents import printable, to_json
 from .._outcomes import Scenario
-from .facts import COLUMNS, TOKEN_COLUMNS, layer_facts
+from .facts import COLUMNS, OF_TOKENS, TOKEN_COLUMNS, layer_facts
 from .pictures import pictures
 from .words import DROPPED, LEVELS, PROVED, SEEN, headline, spoken
 
@@ -39,7 +39,8 @@ def report_page(report: "Report", command: str | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["printable"] = printable
+    templates.filters |= {"printable": printable, "extract": lambda key, mapping: mapping[key]}
+    integrated = any(one.tokens is not None and one.tokens.integrated for one in report.layers)
     script, style = _part("report.js"), _part("report.css")
     layers = layer_facts(report)
     page = templates.get_template("report.html").render(
@@ -49,7 +50,7 @@ def report_page(report: "Report", command: str | None = None) -> str:
         levels=_levels(report),
         scenarios=_scenarios(report),
         pictures=list(pictures(report)),
-        columns=COLUMNS if any(one.tokens and one.tokens.integrated for one in report.layers) else COLUMNS[:8],
+        columns={name: about for name, about in COLUMNS.items() if integrated or name not in OF_TOKENS},
         token_columns=TOKEN_COLUMNS,
         layers=layers,
         dropped=_dropped(report),
