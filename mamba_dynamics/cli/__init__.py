@@ -1,7 +1,7 @@
 """The command line: thin commands that parse, call the public functions and print.
 
 Exit codes: 0 done; 1 an error, said in one line on stderr; 2 wrong usage; 3 done, but some verdict is
-undecided or theory and simulation disagree.
+undecided or theory and simulation disagree; 4 done, but `classify --fail-on` found what it rules out.
 """
 
 import typer
