@@ -150,6 +150,18 @@ def test_the_level_of_tokens(found, fail_on, code, tmp_path):
     assert end.value.exit_code == code
 
 
+@pytest.mark.parametrize(("level", "code"), [("certified", RULED_OUT), ("spectral", None)])
+def test_one_group_that_shows_a_scenario_is_enough(level, code, tmp_path):
+    """Groups that differ make a layer mixed, which would hide the one that is ruled out."""
+    report = classify_checkpoint(checkpoint(tmp_path / "w.safetensors", -1))
+    weights = report.layers[0].weights
+    groups = (weights.groups[0], replace(weights.groups[0], certified=Scenario.DIVERGENT))
+    mixed = replace(weights, groups=groups, certified=Scenario.MIXED)
+    gate = Gate.of(["divergent"], level, integrates=False)
+    caught = gate.caught(replace(report, layers=(replace(report.layers[0], weights=mixed),)))
+    assert len(caught) == (code == RULED_OUT)
+
+
 def test_tokens_are_asked_by_the_command(tmp_path):
     path = checkpoint(tmp_path / "w.safetensors", 1, D=6, rank=6)
     arguments = ("--random-tokens", 2, "--fail-on", "divergent", "--fail-on-level", "tokens")

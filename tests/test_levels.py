@@ -27,7 +27,7 @@ LEVELS = [
     {"_tokens_verdict", "_block_facts"},
     {"_ablations", "_classification_document"},
     {"report_page"},
-    {"_report", "_simulation_document", "verification"},
+    {"_report", "_self_check", "_simulation_document", "verification"},
     {"_fidelity"},
     {"_fidelity_document"},
     {"cli"},

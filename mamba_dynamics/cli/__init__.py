@@ -7,6 +7,7 @@ undecided or theory and simulation disagree; 4 done, but `classify --fail-on` fo
 import typer
 
 from .classify import classify
+from .doctor import doctor
 from .fidelity import fidelity
 from .figures import figures
 from .report import report
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command()(doctor)
 app.command()(fidelity)
 app.command()(figures)
 app.command()(report)
