@@ -8,16 +8,16 @@ import numpy as np
 from ._block_facts import BlockFacts
 from ._documents import SCHEMA_VERSION
 from ._outcomes import Scenario, TokenFate, Truth
-from ._report import LayerReport, Report, Text
 from ._tokens_verdict import RunPair, TokensVerdict
 from ._weights_verdict import GroupVerdict, WeightsVerdict
 from .checkpoints import Checkpoint
 
 if TYPE_CHECKING:
+    from ._report import LayerReport, Report, Text
     from ._verdict import Verdict
 
 
-def classification_document(report: Report) -> dict[str, Any]:
+def classification_document(report: "Report") -> dict[str, Any]:
     """The contract's fields; a layer that could not be read carries `error` and nulls."""
     checkpoint = report.checkpoint
     return {
@@ -42,7 +42,7 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def scenario_counts(report: Report) -> dict[str, dict[str, int]]:
+def scenario_counts(report: "Report") -> dict[str, dict[str, int]]:
     """How many layers show each scenario, by level of evidence."""
     counts: dict[str, Counter[str]] = {"spectral": Counter(), "certified": Counter(), "tokens": Counter()}
     for layer in report.layers:
@@ -54,7 +54,7 @@ def scenario_counts(report: Report) -> dict[str, dict[str, int]]:
     return {level: dict(found) for level, found in counts.items()}
 
 
-def _layer(report: LayerReport) -> dict[str, Any]:
+def _layer(report: "LayerReport") -> dict[str, Any]:
     slot, weights = report.slot, report.weights
     head = {
         "name": slot.name,
@@ -136,7 +136,7 @@ def _step_size(weights: WeightsVerdict) -> dict[str, float]:
     }
 
 
-def levels_agree(report: LayerReport) -> dict[str, Truth] | None:
+def levels_agree(report: "LayerReport") -> dict[str, Truth] | None:
     """Whether the eigenvalue rule and the certificate tell what the tokens do; undecided where either is silent."""
     weights, tokens = report.weights, report.tokens
     if weights is None or tokens is None:
@@ -155,7 +155,7 @@ def _same(said: Scenario, seen: Scenario) -> Truth:
     return Truth.HOLDS if same else Truth.FAILS
 
 
-def _text(text: Text) -> dict[str, Any]:
+def _text(text: "Text") -> dict[str, Any]:
     return {
         "ids": text.ids,
         "pieces": text.pieces,

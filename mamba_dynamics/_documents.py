@@ -23,6 +23,11 @@ def to_json(document: dict[str, Any]) -> str:
     return json.dumps(plain, allow_nan=False, ensure_ascii=True)
 
 
+def printable(text: str) -> str:
+    """A stranger's text with its control characters escaped, those that turn the direction of writing among them."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def _plain(value: Any, path: str, reasons: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item, f"{path}.{key}" if path else str(key), reasons) for key, item in value.items()}

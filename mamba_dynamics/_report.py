@@ -5,8 +5,8 @@ its forward pass is walked layer by layer, and each layer's scan inputs are the 
 imported only once tokens are to be integrated.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -63,12 +63,17 @@ class Text:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """A checkpoint and the reports on its layers; `text` is what the model itself read, if anything."""
+    """A checkpoint and the reports on its layers; `text` is what the model itself read, if anything.
+
+    `settings` are the keywords that `classify_checkpoint` was given, by name, and those of their defaults that shaped
+    this report; of an array of tokens its shape.
+    """
 
     checkpoint: Checkpoint
     layers: tuple[LayerReport, ...]
     bytes_read: int
     text: Text | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[str]:
@@ -83,6 +88,16 @@ class Report:
         from .plotting.layers import plot_report
 
         return plot_report(self)
+
+    def to_html(self, *, command: str | None = None) -> str:
+        """The report as one HTML page for a reader who has never seen the paper; it asks nothing of any server.
+
+        Words, pictures with text alternatives, sortable tables, and the JSON document of `classify` to download. It is
+        the same for the same report, to the byte. `command` is how it was made, as the page shall tell.
+        """
+        from .report_page import report_page
+
+        return report_page(self, command)
 
 
 def classify_checkpoint(
@@ -151,7 +166,14 @@ def classify_checkpoint(
     whole = None if read is None else Text(*read, _consensus_of(checkpoint, read[0], depth, progress))
     if progress:
         progress(len(chosen), len(chosen), "")
-    return Report(checkpoint, tuple(reports), checkpoint.bytes_read, whole)
+    given = {"groups": groups, "variant": variant, "text": text, "depth": depth}
+    given["tokens"] = None if tokens is None else f"an array of shape {np.shape(tokens)}"
+    given["ids"] = None if ids is None else np.asarray(ids).tolist()
+    given |= {} if random_tokens is None else {"random_tokens": random_tokens, "seed": seed}
+    if any(report.tokens is not None for report in reports):
+        given |= {"integrate": integrate, "rtol": rtol, "max_steps": max_steps}
+    settings = {name: value for name, value in given.items() if value is not None}
+    return Report(checkpoint, tuple(reports), checkpoint.bytes_read, whole, settings)
 
 
 def _read_text(checkpoint: Checkpoint, text: str | None, ids) -> tuple[NDArray[np.int64], list[str] | None]:

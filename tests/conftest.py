@@ -1,10 +1,23 @@
 """Shared fixtures. JAX is left in its default float32 here: the package must ask for float64 by itself."""
 
+import os
+import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+
+#: How tests start Chromium.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -43,3 +56,20 @@ def real_layer(shared):
     )
     with np.load(folder / "reference.npz") as reference:
         return layer, dict(reference)
+
+
+def browser_path():
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "expected Chromium: apt-get install chromium, or give its path in the variable CHROMIUM"
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, for tests marked `site`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
+        yield running
+        running.close()

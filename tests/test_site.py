@@ -7,7 +7,6 @@ import functools
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,15 +20,6 @@ import pytest
 pytestmark = pytest.mark.site
 
 ROOT = Path(__file__).resolve().parents[1]
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE, DESK = 380, 1440
 
 #: Title and text of the page, menus included, outside code, formulas and what assistive technology alone reads.
@@ -49,12 +39,6 @@ STICKING_OUT = """() => {
     return true;
   }).map(one => one.outerHTML.slice(0, 120));
 }"""
-
-
-def browser_path():
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "expected Chromium: apt-get install chromium, or give its path in the variable CHROMIUM"
-    return found
 
 
 @pytest.fixture(scope="session")
@@ -88,16 +72,6 @@ def server(site):
         yield f"http://127.0.0.1:{running.server_port}/"
         running.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 @dataclass

@@ -1,14 +1,16 @@
 """The command line: thin commands that parse, call the public functions and print.
 
 Exit codes: 0 done; 1 an error, said in one line on stderr; 2 wrong usage; 3 done, but some verdict is
-undecided or theory and simulation disagree.
+undecided or theory and simulation disagree; 4 done, but `classify --fail-on` found what it rules out.
 """
 
 import typer
 
 from .classify import classify
+from .doctor import doctor
 from .fidelity import fidelity
 from .figures import figures
+from .report import report
 from .simulate import simulate
 from .train import train
 from .verify import verify
@@ -22,8 +24,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command()(doctor)
 app.command()(fidelity)
 app.command()(figures)
+app.command()(report)
 app.command()(simulate)
 app.command()(train)
 app.command()(verify)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .._documents import to_json
+from .._documents import printable, to_json
 from .._errors import MambaDynamicsError
 
 #: Exit code of a run that is done but holds an undecided or contradicted verdict.
@@ -36,13 +36,8 @@ def fail(message: str) -> None:
     raise typer.Exit(1)
 
 
-def printable(text: str) -> str:
-    """A stranger's text with its control characters escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def as_markup(text: str) -> str:
-    """The same for rich, whose markup it must not be taken for."""
+    """A stranger's text for rich, whose markup it must not be taken for; control characters are escaped."""
     from rich.markup import escape
 
     return escape(printable(text))

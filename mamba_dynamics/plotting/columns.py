@@ -14,6 +14,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
 
 NEGATIVE, POSITIVE, NEUTRAL = "#5E3C99", "#E66101", "#8A8A8A"
+#: Quantities without a sign.
+RANGE = "#0072B2"
 
 #: sign -> (colour, marker, word in the legend)
 SIGNS = {1: (POSITIVE, "^", "positive"), -1: (NEGATIVE, "v", "negative"), 0: (NEUTRAL, "x", "zero within rounding")}
@@ -111,8 +113,8 @@ def draw_ranges(
     high: Float[np.ndarray, " n"],
 ) -> None:
     """A bar from the lowest to the highest value of every column and a dot at its median, on a logarithmic axis."""
-    ax.vlines(columns, low, high, color="#0072B2", linewidth=2.5, alpha=0.45, label="minimum to maximum")
-    ax.plot(columns, middle, "o", color="#0072B2", markersize=3.5, label="median")
+    ax.vlines(columns, low, high, color=RANGE, linewidth=2.5, label="minimum to maximum")
+    ax.plot(columns, middle, "o", color="white", markeredgecolor=RANGE, markersize=3.5, label="median")
     ax.set_yscale("log")
     positive = low[low > 0]
     if positive.size:
@@ -141,7 +143,7 @@ def draw_clouds(ax: Axes, clouds: Sequence[Float[np.ndarray, " n"]]) -> None:
     for column in labelled:
         text = f"{np.mean(clouds[column] < 0):.0%}"
         ax.text(column, 1.02, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=7)
-    ax.text(-0.025, 1.02, "below 0:", transform=ax.transAxes, ha="right", va="bottom", fontsize=7)
+    ax.text(-0.04, 1.02, "below 0:", transform=ax.transAxes, ha="right", va="bottom", fontsize=7)
 
 
 def _spread(count: int) -> np.ndarray:

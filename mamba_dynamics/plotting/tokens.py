@@ -73,6 +73,7 @@ def draw_radial_rates(
     norm = SymLogNorm(linthresh=0.01 * largest, vmin=-largest, vmax=largest)
     image = ax.imshow(rates, cmap=SIGNED, norm=norm, aspect="auto", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label=r"radial rate $\langle u, \mathrm{Block}(u)\rangle / |u|^2$")
+    ax.grid(visible=False)
     token_axis(ax, "x", rates.shape[1], pieces, "token")
     ax.set_yticks(np.arange(len(indices)), [str(index) for index in indices])
     ax.set_ylabel("layer")
