@@ -14,15 +14,17 @@ import mamba_dynamics
 from .catalogue import FOLDER, Data, PaperFigure
 
 DATA = "data.npz"
+#: Results of studies that take too long to be run for a figure.
+RESULTS = sorted((FOLDER / "results").glob("*.json"))
 #: The array that says what the data were computed from, and the one that says how long it took.
 FINGERPRINT, SECONDS = "fingerprint", "processor_seconds"
 
 
 def fingerprint(figure: PaperFigure, seed: int) -> str:
-    """A digest of everything the data depend on: the seed, the figure's `compute.py` and the whole package."""
+    """A digest of all that the data depend on: seed, the figure's `compute.py`, the package, committed results."""
     package = Path(mamba_dynamics.__file__).parent
     digest = hashlib.sha256(f"seed {seed}".encode())
-    for path in [FOLDER / figure.name / "compute.py", *sorted(package.rglob("*.py"))]:
+    for path in [FOLDER / figure.name / "compute.py", *sorted(package.rglob("*.py")), *RESULTS]:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 

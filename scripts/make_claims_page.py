@@ -26,7 +26,7 @@ FINDINGS = {
     "sharpened": "It holds, and more is true",
     "not sharp": "True, but not sharp",
     "fails": "It fails as stated",
-    "not measured": "Implemented, not measured here",
+    "not reproduced": "Not in general, at the scale measured here",
 }
 
 

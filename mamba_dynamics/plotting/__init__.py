@@ -30,6 +30,9 @@ from .tokens import draw_radial_rates as draw_radial_rates
 from .tokens import plot_consensus as plot_consensus
 from .tokens import plot_hidden_attention as plot_hidden_attention
 from .tokens import plot_radial_rates as plot_radial_rates
+from .training import REGIMES_OVER_TRAINING as REGIMES_OVER_TRAINING
+from .training import draw_regimes as draw_regimes
 from .training import plot_effects as plot_effects
 from .training import plot_regimes as plot_regimes
+from .training import regime_curves as regime_curves
 from .trajectories import plot_trajectory as plot_trajectory

@@ -21,20 +21,36 @@ from .columns import NEGATIVE, NEUTRAL, POSITIVE
 Records = Sequence[Mapping[str, Any]]
 
 
-def _positive_share(layer: Mapping[str, Any]) -> float:
-    signed = layer["positive"] + layer["negative"]
-    return layer["positive"] / signed if signed else np.nan
-
-
-#: label -> (the quantity of one layer's record, limits)
-QUANTITIES = {
-    "eigenvalues of $M$\nabove zero (share)": (_positive_share, (-0.05, 1.05)),
-    "mean alignment\n$\\cos\\angle(S_C x, S_B x)$": (lambda layer: layer["alignment_mean"], (-1.05, 1.05)),
-    "scan against $D x$\n(correlation)": (lambda layer: layer["skip_correlation"], (-1.05, 1.05)),
-    "radial rate\n(median token)": (lambda layer: layer["radial_median"], None),
+#: quantity -> (label, limits)
+REGIMES_OVER_TRAINING: dict[str, tuple[str, tuple[float, float] | None]] = {
+    "positive_share": ("eigenvalues of $M$\nabove zero (share)", (-0.05, 1.05)),
+    "alignment_mean": ("mean alignment\n$\\cos\\angle(S_C x, S_B x)$", (-1.05, 1.05)),
+    "skip_correlation": ("scan against $D x$\n(correlation)", (-1.05, 1.05)),
+    "radial_median": ("radial rate\n(median token)", None),
 }
 #: More layers than this are coloured along a map instead of one by one.
 MOST_COLOURS = len(TOKEN_COLOURS)
+
+
+def regime_curves(runs: Sequence[Records]) -> dict[str, np.ndarray]:
+    """Arrays of the runs' records: `step` (T,) and every quantity of REGIMES_OVER_TRAINING, (runs, T, blocks).
+
+    Raises `ValueError` for records without layers, or none.
+    """
+    if not runs or not all(records and "layers" in records[0] for records in runs):
+        raise ValueError("expected records with layers, found some without: they are those of an older log")
+    layers = [[[_complete(layer) for layer in record["layers"]] for record in records] for records in runs]
+    found = {"step": np.array([record["step"] for record in runs[0]])}
+    for name in REGIMES_OVER_TRAINING:
+        found[name] = np.array([[[layer[name] for layer in one] for one in records] for records in layers], float)
+    return found
+
+
+def _complete(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """With the share of positive eigenvalues; JSON has null for what is no number."""
+    signed = layer["positive"] + layer["negative"]
+    share = layer["positive"] / signed if signed else np.nan
+    return {"positive_share": share} | {name: np.nan if value is None else value for name, value in layer.items()}
 
 
 def plot_regimes(runs: Mapping[str, Sequence[Records]]) -> np.ndarray:
@@ -49,58 +65,47 @@ def plot_regimes(runs: Mapping[str, Sequence[Records]]) -> np.ndarray:
     Raises:
         ValueError: records without layers, or none.
     """
-    every = [records for seeds in runs.values() for records in seeds]
-    if not every or not all(records and "layers" in records[0] for records in every):
-        raise ValueError("expected records with layers, found some without: they are those of an older log")
+    if not runs:
+        raise ValueError("expected the records of some runs, found none")
     with plt.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
-        _, axes = plt.subplots(
-            len(QUANTITIES),
-            len(runs),
-            figsize=(max(PAGE / 2, PAGE * len(runs) / 4), 1.25 * len(QUANTITIES) + 0.5),
-            sharex=True,
-            sharey="row",
-            squeeze=False,
-            layout="constrained",
-        )
-        for column, (arm, seeds) in enumerate(runs.items()):
-            for row, (label, (quantity, limits)) in enumerate(QUANTITIES.items()):
-                _draw_layers(axes[row, column], seeds, quantity)
-                if limits is not None:
-                    axes[row, column].set_ylim(*limits)
-                if column == 0:
-                    axes[row, column].set_ylabel(label)
-            axes[0, column].set_title(arm)
-            axes[-1, column].set_xlabel("updates")
-        axes[0, 0].legend(loc="lower left", ncols=2, handlelength=1.2, columnspacing=0.8)
-        axes[0, 0].figure.align_ylabels(axes[:, 0])
+        return draw_regimes({arm: regime_curves(seeds) for arm, seeds in runs.items()})
+
+
+def draw_regimes(curves: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray:
+    """`plot_regimes` of arrays as `regime_curves` gives them, by arm, in a new figure."""
+    rows, columns = len(REGIMES_OVER_TRAINING), len(curves)
+    size = (max(PAGE / 2, PAGE * columns / 4), 1.25 * rows + 0.5)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey="row", squeeze=False)
+    for column, (arm, found) in zip(axes.T, curves.items(), strict=True):
+        for ax, (name, (label, limits)) in zip(column, REGIMES_OVER_TRAINING.items(), strict=True):
+            _draw_layers(ax, found["step"], found[name])
+            if limits is not None:
+                ax.set_ylim(*limits)
+            if ax in axes[:, 0]:
+                ax.set_ylabel(label)
+        column[0].set_title(arm)
+        column[-1].set_xlabel("updates")
+    axes[0, 0].legend(loc="lower left", ncols=2, handlelength=1.2, columnspacing=0.8)
+    figure.align_ylabels(axes[:, 0])
     return axes
 
 
-def _draw_layers(ax: Axes, seeds: Sequence[Records], quantity) -> None:
-    layers = len(seeds[0][0]["layers"])
+def _draw_layers(ax: Axes, steps: np.ndarray, values: np.ndarray) -> None:
+    seeds, _, layers = values.shape
     for layer, colour in enumerate(_colours(layers)):
-        curves = [[quantity(_finite(record["layers"][layer])) for record in records] for records in seeds]
-        steps = [record["step"] for record in seeds[0]]
-        if len(curves) > 1:
-            for curve in curves:
-                ax.plot(steps, curve, color=colour, alpha=0.25, linewidth=0.6)
+        if seeds > 1:
+            ax.plot(steps, values[:, :, layer].T, color=colour, alpha=0.25, linewidth=0.6)
         # Few layers have a name each, of many the first and the last.
         named = layers <= MOST_COLOURS or layer in (0, layers - 1)
         label = f"block {layer + 1}" if named else None
-        ax.plot(steps, np.mean(curves, axis=0), color=colour, label=label)
-    if ax.get_ylim()[0] < 0 < ax.get_ylim()[1]:
-        ax.axhline(0.0, color="black", linewidth=0.6, zorder=1)
+        ax.plot(steps, np.mean(values[:, :, layer], axis=0), color=colour, label=label)
+    ax.axhline(0.0, color="black", linewidth=0.6, zorder=1)
 
 
 def _colours(layers: int) -> list[Any]:
     if layers <= MOST_COLOURS:
         return list(TOKEN_COLOURS[:layers])
     return [colormaps["viridis"](0.9 * layer / (layers - 1)) for layer in range(layers)]
-
-
-def _finite(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has null for what is no number."""
-    return {name: np.nan if value is None else value for name, value in layer.items()}
 
 
 def plot_effects(effects: Sequence[Mapping[str, Any]], metric: str, *, ax: Axes | None = None) -> Axes:
