@@ -1,5 +1,6 @@
 """Studies: arms with the same seeds, runs that blow up, comparisons and verdicts, and every spec at a small size."""
 
+import dataclasses
 import json
 import re
 
@@ -9,7 +10,8 @@ from typer.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
 from mamba_dynamics.cli import app
-from mamba_dynamics.training.experiment import experiment_names, read_experiment
+from mamba_dynamics.training.experiment import build_model, build_task, experiment_names, read_experiment
+from mamba_dynamics.training.models import parameters
 from mamba_dynamics.training.study import Contrast, Study, arm_summaries, effects, is_study, read_study, run_study
 
 SPEC = """
@@ -113,8 +115,6 @@ def test_a_finished_study_is_not_trained_again_and_says_the_same(spec, trained):
 
 
 def test_two_arms_of_a_seed_begin_with_the_same_embedding_and_batches(spec):
-    from mamba_dynamics.training.experiment import build_model, build_task
-
     study = read_study(spec)
     of_arms = [study.experiment(arm, 1) for arm in ("negative", "positive")]
     tasks = [build_task(one, None) for one in of_arms]
@@ -203,15 +203,27 @@ def small(name, shared):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_runs_at_a_small_size(name, shared, tmp_path):
+def test_every_arm_of_a_study_can_be_built(name, shared):
     changes, data = small(name, shared)
     study = read_study(name, changes)
+    task = build_task(study.experiment(next(iter(study.arms)), 0), data)
+    sizes = {arm: parameters(build_model(study.experiment(arm, 0), task)) for arm in study.arms}
+    assert min(sizes.values()) > 0
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_runs_at_a_small_size(name, shared, tmp_path):
+    """Two arms, those of the first comparison: each arm is a compilation of its own."""
+    changes, data = small(name, shared)
+    study = read_study(name, changes)
+    first = study.contrasts[0]
+    arms = {arm: study.arms[arm] for arm in (first.arm, first.against)}
+    study = dataclasses.replace(study, arms=arms, contrasts=(first,))
     document = run_study(study, data=data, out=tmp_path)
-    assert len(document["runs"]) == len(study.arms)
+    assert [run["arm"] for run in document["runs"]] == list(arms)
     assert all(run["status"] == "finished" for run in document["runs"])
-    assert len(document["effects"]) == len(study.contrasts)
-    assert all(effect["pairs"] == 1 for effect in document["effects"])
-    assert all("dynamics" in run for run in document["runs"]) == study.dynamics
+    assert document["effects"][0]["pairs"] == 1
+    assert all(("dynamics" in run) == study.dynamics for run in document["runs"])
 
 
 @pytest.mark.parametrize(
