@@ -39,9 +39,9 @@ log, is in `paper_figures/results`; the commands below make the files again.
   does not in the same time. On MNIST patches every version is worse than none. The controls say why to be careful: a
   fixed random order costs next to nothing on MNIST, so it is the order's dependence on the tokens that hurts there.
 * **Dynamics (E3).** In the trained negative stacks almost every token shrinks, and goes on for thousands of passes
-  beyond the trained depth, at the rate of the ODE, whose own exponent is still far from its limit -1/2 there. In
-  the positive ones every token grows, and blows up after little more than the trained depth. Where the ODE of an indefinite layer
-  comes to rest, the stack's finite steps may still carry a token away.
+  beyond the trained depth, at the rate of the ODE, whose own exponent is still far from its limit -1/2 there. In the
+  positive ones every token grows, and blows up after little more than the trained depth. Where the ODE of an
+  indefinite layer comes to rest, the stack's finite steps may still carry a token away.
 
 ## Regimes while a model is trained
 
