@@ -1,6 +1,5 @@
 """Studies: arms with the same seeds, runs that blow up, comparisons and verdicts, and every spec at a small size."""
 
-import dataclasses
 import json
 import re
 
@@ -11,7 +10,6 @@ from typer.testing import CliRunner
 from mamba_dynamics import MambaDynamicsError
 from mamba_dynamics.cli import app
 from mamba_dynamics.training.experiment import build_model, build_task, experiment_names, read_experiment
-from mamba_dynamics.training.models import parameters
 from mamba_dynamics.training.study import Contrast, Study, arm_summaries, effects, is_study, read_study, run_study
 
 SPEC = """
@@ -60,6 +58,12 @@ expects = "worse"
 arm = "large"
 against = "positive"
 """
+
+#: Nearly all the time of a small run is compilation: a fifth of it where nothing is optimised.
+CHEAP_COMPILATION = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 STUDIES = [name for name in experiment_names() if is_study(name)]
 
@@ -193,6 +197,8 @@ def small(name, shared):
         "model.states": "2",
     }
     study = read_study(name)
+    if study.table["task"]["name"] == "selective-copying":
+        changes |= {"task.length": "8", "task.symbols": "2"}
     if study.table["task"]["name"] == "bytes":
         changes |= {"task.batch": "32", "task.lengths": "[8]", "task.evaluation_bytes": "64"}
     folders = {"images": "mnist-10k", "bytes": "tiny-shakespeare" if "shakespeare" in name else "wikitext-2"}
@@ -203,26 +209,14 @@ def small(name, shared):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_arm_of_a_study_can_be_built(name, shared):
+def test_every_arm_of_a_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", CHEAP_COMPILATION)
     changes, data = small(name, shared)
     study = read_study(name, changes)
-    task = build_task(study.experiment(next(iter(study.arms)), 0), data)
-    sizes = {arm: parameters(build_model(study.experiment(arm, 0), task)) for arm in study.arms}
-    assert min(sizes.values()) > 0
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_study_runs_at_a_small_size(name, shared, tmp_path):
-    """Two arms, those of the first comparison: each arm is a compilation of its own."""
-    changes, data = small(name, shared)
-    study = read_study(name, changes)
-    first = study.contrasts[0]
-    arms = {arm: study.arms[arm] for arm in (first.arm, first.against)}
-    study = dataclasses.replace(study, arms=arms, contrasts=(first,))
     document = run_study(study, data=data, out=tmp_path)
-    assert [run["arm"] for run in document["runs"]] == list(arms)
+    assert [run["arm"] for run in document["runs"]] == list(study.arms)
     assert all(run["status"] == "finished" for run in document["runs"])
-    assert document["effects"][0]["pairs"] == 1
+    assert [effect["pairs"] for effect in document["effects"]] == [1] * len(study.contrasts)
     assert all(("dynamics" in run) == study.dynamics for run in document["runs"])
 
 
