@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from cheap_compilation import CHEAP_COMPILATION
 from typer.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
@@ -58,12 +59,6 @@ expects = "worse"
 arm = "large"
 against = "positive"
 """
-
-#: Nearly all the time of a small run is compilation: a fifth of it where nothing is optimised.
-CHEAP_COMPILATION = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-)
 
 STUDIES = [name for name in experiment_names() if is_study(name)]
 
