@@ -35,9 +35,10 @@ log, is in `paper_figures/results`; the commands below make the files again.
   reads the normalised stream ends a little worse where $M$ is negative, within what seeds alone do. Without the norm
   (E3), the paper's own stack, the negative model is the worst, as the paper says; positive and mixed cannot be told
   apart, and neither beats the standard layer.
-* **Reordering (E2).** On selective copying the paper's version (x alone is permuted) learns what the model without it
-  does not in the same time. On MNIST patches every version is worse than none. The controls say why to be careful: a
-  fixed random order costs next to nothing on MNIST, so it is the order's dependence on the tokens that hurts there.
+* **Reordering (E2).** On selective copying the paper's version (x alone is permuted) learns, soft or hard and at every
+  tau, what the model without it does not in the same time. On MNIST patches every version is worse than none. The
+  controls say why to be careful: a fixed random order costs next to nothing on MNIST, so it is the order's dependence
+  on the tokens that hurts there.
 * **Dynamics (E3).** In the trained negative stacks almost every token shrinks, and goes on for thousands of passes
   beyond the trained depth, at the rate of the ODE, whose own exponent is still far from its limit -1/2 there. In the
   positive ones every token grows, and blows up after little more than the trained depth. Where the ODE of an

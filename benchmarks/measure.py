@@ -1,0 +1,228 @@
+"""Sides of a row take turns, each in a process of its own: seconds, processor seconds, peak memory, answers.
+
+A side is either a `Call`, a function that a worker process prepares once and then runs when it is told to, or a
+`Command`, a whole process from start to end. The peak of a call is what it needs above its prepared inputs.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: What one run of a side found: the numbers that sides are compared by.
+Answer = np.ndarray
+#: size -> what runs once and returns its answer (or a dict that holds it under "answer", beside counts).
+Call = Callable[[Any], Callable[[], Any]]
+
+
+class SideFailed(Exception):
+    """A side cannot run here, and why."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """size -> the command line of a whole process. `environment` is added to this one's."""
+
+    line: Callable[[Any], list[str]]
+    environment: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One run of a side. `seconds` of wall time, `processor` seconds of all its threads."""
+
+    seconds: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All runs of one side at one size. `first` includes compilation; `peak` in bytes; `counts` are the side's own."""
+
+    first: float
+    timings: tuple[Timing, ...]
+    peak: int
+    answer: Answer | None
+    counts: dict[str, Any]
+
+    @property
+    def seconds(self) -> np.ndarray:
+        return np.array([one.seconds for one in self.timings])
+
+
+def interleaved(row: str, sides: dict[str, Call | Command], size: Any, rounds: int) -> dict[str, Measured | str]:
+    """Every side `rounds` times, in turn; a side that cannot run here is the reason why, in words."""
+    with ExitStack() as stack:
+        runners: dict[str, _Worker | _Process] = {}
+        found: dict[str, Measured | str] = {}
+        for name, side in sides.items():
+            try:
+                runners[name] = stack.enter_context(_runner(row, name, side, size))
+            except SideFailed as error:
+                found[name] = str(error)
+        timings: dict[str, list[Timing]] = {name: [] for name in runners}
+        for _ in range(rounds):
+            for name, runner in list(runners.items()):
+                try:
+                    timings[name].append(runner.once())
+                except SideFailed as error:
+                    found[name] = str(error)
+                    del runners[name]
+        for name, runner in runners.items():
+            found[name] = runner.done(tuple(timings[name]))
+    return {name: found[name] for name in sides}
+
+
+@contextmanager
+def _runner(row: str, name: str, side: Any, size: Any) -> "Iterator[_Worker | _Process]":
+    runner = _Process(side, size) if isinstance(side, Command) else _Worker(row, name, size)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+class _Process:
+    """A command, run from start to end each time."""
+
+    def __init__(self, side: Command, size: Any):
+        self.line, self.environment = side.line(size), {**os.environ, **(side.environment or {})}
+        self.peak, self.first = 0, self.once().seconds
+
+    def once(self) -> Timing:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            self.line, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in (0, 3):
+            raise SideFailed((said.strip() or f"exit code {process.returncode}").splitlines()[-1])
+        self.peak = max(self.peak, _bytes(usage.ru_maxrss))
+        return Timing(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)
+
+    def done(self, timings: tuple[Timing, ...]) -> Measured:
+        return Measured(self.first, timings, self.peak, None, {})
+
+    def close(self) -> None:
+        pass
+
+
+class _Worker:
+    """A process that has prepared a call and runs it when it is told to."""
+
+    def __init__(self, row: str, name: str, size: Any):
+        self.folder = tempfile.TemporaryDirectory(prefix="bench-")
+        line = [sys.executable, "-m", "benchmarks.measure", row, name, json.dumps(size), self.folder.name]
+        self.process = subprocess.Popen(
+            line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.first = self._reply()["seconds"]
+
+    def _reply(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        line = self.process.stdout.readline()
+        if not line:
+            said = self.process.stderr.read().strip().splitlines()
+            raise SideFailed(said[-1] if said else f"exit code {self.process.wait()}")
+        return json.loads(line)
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        return self._reply()
+
+    def once(self) -> Timing:
+        return Timing(**self._ask("run"))
+
+    def done(self, timings: tuple[Timing, ...]) -> Measured:
+        last = self._ask("done")
+        answer = np.load(Path(self.folder.name) / "answer.npy") if last["answered"] else None
+        return Measured(self.first, timings, last["peak"], answer, last["counts"])
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.folder.cleanup()
+
+
+# ------------------------------------------------------------------------------------------- in the worker process
+
+
+def _serve(row: str, side: str, size: Any, folder: Path) -> None:
+    from .rows import ROWS
+
+    run = ROWS[row].sides[side](size)
+    before = _reset_peak()
+    say = _own_channel()
+    timing, found = _timed(run)
+    say(timing)
+    for line in sys.stdin:
+        if line.strip() == "run":
+            timing, found = _timed(run)
+            say(timing)
+            continue
+        counts = {key: value for key, value in found.items() if key != "answer"} if isinstance(found, dict) else {}
+        answer = found.get("answer") if isinstance(found, dict) else found
+        if answer is not None:
+            np.save(folder / "answer.npy", np.asarray(answer))
+        say({"peak": max(_peak() - before, 0), "answered": answer is not None, "counts": counts})
+
+
+def _own_channel() -> Callable[[dict[str, Any]], None]:
+    """What is said to the parent; whatever else a library prints goes to stderr."""
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def say(what: dict[str, Any]) -> None:
+        channel.write(json.dumps(what) + "\n")
+        channel.flush()
+
+    return say
+
+
+def _timed(run: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+    began, used = time.perf_counter(), time.process_time()
+    found = run()
+    return {"seconds": time.perf_counter() - began, "processor": time.process_time() - used}, found
+
+
+def _reset_peak() -> int:
+    """The resident memory now, from which on the peak is counted, where the system can forget the one before."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+    return _peak()
+
+
+def _peak() -> int:
+    try:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+    except (OSError, IndexError):
+        return _bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _bytes(maxrss: int) -> int:
+    return maxrss if sys.platform == "darwin" else 1024 * maxrss
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), Path(sys.argv[4]))

@@ -1,0 +1,15 @@
+"""The rows of the benchmark, by name; each is one file."""
+
+from .base import Row
+from .classification import CLASSIFICATION
+from .forward import FORWARD
+from .gradient import GRADIENT
+from .scan import SCAN, SCAN64
+from .spectra import SPECTRA
+from .start_up import START_UP
+from .trajectory import TRAJECTORIES
+
+ROWS: dict[str, Row] = {
+    row.name: row
+    for row in (SCAN, SCAN64, GRADIENT, SPECTRA, CLASSIFICATION, *TRAJECTORIES, FORWARD, START_UP)
+}
