@@ -7,12 +7,13 @@ A side is either a `Call`, a function that a worker process prepares once and th
 import json
 import os
 import resource
+import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+
+#: Seconds that a side may take to prepare and run once.
+PATIENCE = 120
 
 #: What one run of a side found: the numbers that sides are compared by.
 Answer = np.ndarray
@@ -33,10 +37,14 @@ class SideFailed(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """size -> the command line of a whole process. `environment` is added to this one's."""
+    """size -> the command line of a whole process, or SideFailed. `environment` is added to this one's.
+
+    One that takes minutes may run a `single` time, which then stands for every round.
+    """
 
     line: Callable[[Any], list[str]]
     environment: dict[str, str] | None = None
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,17 +107,22 @@ class _Process:
 
     def __init__(self, side: Command, size: Any):
         self.line, self.environment = side.line(size), {**os.environ, **(side.environment or {})}
-        self.peak, self.first = 0, self.once().seconds
+        self.peak = 0
+        started = self._timed()
+        self.first, self.stands_for_all = started.seconds, started if side.single else None
 
     def once(self) -> Timing:
+        return self.stands_for_all or self._timed()
+
+    def _timed(self) -> Timing:
         began = time.perf_counter()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             self.line, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        ) as process:
+            assert process.stderr is not None
+            said = process.stderr.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in (0, 3):
             raise SideFailed((said.strip() or f"exit code {process.returncode}").splitlines()[-1])
         self.peak = max(self.peak, _bytes(usage.ru_maxrss))
@@ -131,11 +144,17 @@ class _Worker:
         self.process = subprocess.Popen(
             line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self.first = self._reply()["seconds"]
+        try:
+            self.first = self._reply()["seconds"]
+        except SideFailed:
+            self.close()
+            raise
 
     def _reply(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         assert self.process.stderr is not None
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            raise SideFailed(f"no answer within {PATIENCE} s")
         line = self.process.stdout.readline()
         if not line:
             said = self.process.stderr.read().strip().splitlines()
@@ -205,10 +224,8 @@ def _timed(run: Callable[[], Any]) -> tuple[dict[str, float], Any]:
 
 def _reset_peak() -> int:
     """The resident memory now, from which on the peak is counted, where the system can forget the one before."""
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
     return _peak()
 
 

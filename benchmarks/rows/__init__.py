@@ -10,6 +10,5 @@ from .start_up import START_UP
 from .trajectory import TRAJECTORIES
 
 ROWS: dict[str, Row] = {
-    row.name: row
-    for row in (SCAN, SCAN64, GRADIENT, SPECTRA, CLASSIFICATION, *TRAJECTORIES, FORWARD, START_UP)
+    row.name: row for row in (SCAN, SCAN64, GRADIENT, SPECTRA, CLASSIFICATION, *TRAJECTORIES, FORWARD, START_UP)
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ceilings import cores
 from .base import OURS, Row
 
 CHANNELS, STATES = 1536, 16
@@ -30,6 +31,27 @@ def _ours(dtype: str):
         from mamba_dynamics._selective_scan import selective_scan
 
         given = [jax.device_put(one) for one in arrays(tokens, dtype)]
+        return lambda: np.asarray(selective_scan(*given))
+
+    return prepare
+
+
+def _sharded(dtype: str):
+    """The same program with the channels shared out among as many devices as there are cores."""
+
+    def prepare(tokens: int):
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_num_cpu_devices", cores())
+        from jax.sharding import NamedSharding, PartitionSpec
+
+        from mamba_dynamics._selective_scan import selective_scan
+
+        mesh = jax.make_mesh((cores(),), ("channels",))
+        columns, rows, whole = PartitionSpec(None, "channels"), PartitionSpec("channels"), PartitionSpec()
+        placed = [NamedSharding(mesh, one) for one in (columns, columns, rows, whole, whole)]
+        given = [jax.device_put(one, where) for one, where in zip(arrays(tokens, dtype), placed, strict=True)]
         return lambda: np.asarray(selective_scan(*given))
 
     return prepare
@@ -107,6 +129,7 @@ def _row(dtype: str, name: str) -> Row:
         title=f"Vector field (S6 scan), {dtype}",
         sides={
             OURS: _ours(dtype),
+            "ours, channels on all cores": _sharded(dtype),
             "mambapy pscan": _mambapy(dtype),
             "torch, token by token": _torch_loop(dtype),
             "associative_scan": _associative(dtype),

@@ -1,0 +1,96 @@
+"""Write docs/benchmarks.md and its picture from benchmarks/results.json.
+
+python -m benchmarks --json benchmarks/results.json
+python scripts/make_benchmarks_page.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, PAGE = ROOT / "benchmarks" / "results.json", ROOT / "docs" / "benchmarks.md"
+PICTURE = ROOT / "docs" / "images" / "benchmarks.svg"
+
+INTRODUCTION = """# Benchmarks
+
+Ours and its peers, in turn in one run; every number is a ratio to ours of that run, the median with its range. "Of the
+ceiling" is the time over that of the machine's own best for the work that cannot be avoided (exponentials, products,
+measured by plain loops in the same run), so 1 is the limit. Memory is the peak above the prepared inputs, for a whole
+process all of it. The extra `bench` installs the peers.
+
+```bash
+pip install 'mamba-dynamics[bench]'
+python -m benchmarks --json benchmarks/results.json     # all rows; python -m benchmarks --list names them
+```
+
+![Time of the peers over ours](images/benchmarks.svg)
+"""
+
+
+def page(results: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
+    sections = [_section(row) for row in results["rows"].values()]
+    measured = f"Measured on {results['cores']} cores ({results['machine']}): {versions}."
+    return "\n".join([INTRODUCTION, measured, "", *sections]).rstrip() + "\n"
+
+
+def _section(row: dict[str, Any]) -> str:
+    lines = [f"## {row['title']}", "", "```bash", f"python -m benchmarks {row['name']}", "```", ""]
+    if row["note"]:
+        lines += [row["note"][0].upper() + row["note"][1:] + ".", ""]
+    lines += ["| size | side | time over ours | of the ceiling | memory, MiB | right-hand sides over ours |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for size in row["sizes"]:
+        lines += [f"| {size['size']} | {name} | {_cells(side)} |" for name, side in size["sides"].items()]
+    exponents = [f"{name} {value:.2f}" for name, value in row["growth"].items() if value is not None]
+    if exponents:
+        lines += ["", f"Time grows as a power of the size with exponents: {', '.join(exponents)}."]
+    return "\n".join([*lines, ""])
+
+
+def _cells(side: dict[str, Any]) -> str:
+    if "failed" in side:
+        return f"{side['failed']} | | | "
+    ratio = side.get("ratio")
+    cells = [
+        f"{ratio['median']:.3g} ({ratio['min']:.3g} to {ratio['max']:.3g})" if ratio else "",
+        f"{side['times_the_ceiling']:.2f}" if "times_the_ceiling" in side else "",
+        f"{side['peak_bytes'] / 2**20:.0f}",
+        f"{side['count_ratio']:.3g}" if "count_ratio" in side else "",
+    ]
+    return " | ".join(cells)
+
+
+def draw(results: dict[str, Any]) -> None:
+    """Every peer's time over ours at the last size of each row that all sides share."""
+    import matplotlib.pyplot as plt
+
+    from mamba_dynamics.style import STYLE
+
+    with plt.rc_context({**STYLE, "svg.hashsalt": "benchmarks"}):
+        bars = [(row["title"], *one) for row in results["rows"].values() for one in _peers(row)]
+        figure, axes = plt.subplots(figsize=(7.5, 0.26 * len(bars) + 1))
+        for k, (_, _, ratio) in enumerate(bars):
+            axes.barh(k, ratio["median"], left=0, color="C0" if ratio["median"] >= 1 else "C1", height=0.7)
+            axes.plot([ratio["min"], ratio["max"]], [k, k], color="black", linewidth=1)
+        axes.set_yticks(range(len(bars)), [f"{title}: {name}" for title, name, _ in bars], fontsize=6)
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set(xscale="log", xlabel="time over ours")
+        axes.invert_yaxis()
+        figure.savefig(PICTURE, bbox_inches="tight", metadata={"Date": None})
+
+
+def _peers(row: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
+    size = row["sizes"][-1]["sides"]
+    return [(name, side["ratio"]) for name, side in size.items() if "ratio" in side and name != "ours"]
+
+
+def main() -> None:
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    PAGE.write_text(page(results), encoding="utf-8")
+    draw(results)
+
+
+if __name__ == "__main__":
+    main()
