@@ -187,6 +187,8 @@ class _Worker:
 def _serve(row: str, side: str, size: Any, folder: Path) -> None:
     from .rows import ROWS
 
+    if ROWS[row].one_core and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     run = ROWS[row].sides[side](size)
     before = _reset_peak()
     say = _own_channel()

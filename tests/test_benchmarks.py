@@ -133,7 +133,7 @@ def test_the_field_that_scipy_integrates_is_that_of_the_dynamics(name):
     layer = S6Layer.scalar(mu=case.mu, S_Delta=case.s, a=trajectory.A, dt_bias=trajectory.BIAS)
     with jax.enable_x64(True):
         expected = token_dynamics(layer)(0.0, np.array(case.x0), None)
-    np.testing.assert_allclose(trajectory.field(case)(0.0, np.array(case.x0)), expected, rtol=1e-13)
+    np.testing.assert_allclose(trajectory.field_of(case.mu, case.s)(0.0, np.array(case.x0)), expected, rtol=1e-13)
 
 
 def test_every_row_has_a_headline_and_our_side_first():

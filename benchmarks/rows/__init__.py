@@ -2,6 +2,7 @@
 
 from .base import Row
 from .classification import CLASSIFICATION
+from .ensemble import ENSEMBLE
 from .forward import FORWARD
 from .gradient import GRADIENT
 from .scan import SCAN, SCAN64
@@ -10,5 +11,6 @@ from .start_up import START_UP
 from .trajectory import TRAJECTORIES
 
 ROWS: dict[str, Row] = {
-    row.name: row for row in (SCAN, SCAN64, GRADIENT, SPECTRA, CLASSIFICATION, *TRAJECTORIES, FORWARD, START_UP)
+    row.name: row
+    for row in (SCAN, SCAN64, GRADIENT, SPECTRA, CLASSIFICATION, *TRAJECTORIES, ENSEMBLE, FORWARD, START_UP)
 }

@@ -17,6 +17,7 @@ class Row:
     label: a size in words. scale: the number that growth is fitted against. work: how much there is to do at least,
     by the names of `ceilings.CEILINGS`. tolerance: how far answers may be from ours, relative to the largest entry.
     count: the name of what sides count themselves, whose ratio is printed as well. note: what a reader must know.
+    one_core: calls have one core to themselves.
     """
 
     name: str
@@ -30,3 +31,4 @@ class Row:
     count: str = ""
     note: str = ""
     headline: int = -1
+    one_core: bool = False

@@ -13,12 +13,12 @@ def _ids(tokens: int) -> np.ndarray:
 
 
 def _ours(tokens: int):
-    import jax
+    import equinox as eqx
 
-    from mamba_dynamics import load_language_model, open_checkpoint
+    from mamba_dynamics import load_model
 
-    model = load_language_model(open_checkpoint(checkpoint("mamba-130m", dense=True)))
-    run = jax.jit(lambda model, ids: model(ids))
+    model = load_model(checkpoint("mamba-130m", dense=True))
+    run = eqx.filter_jit(lambda model, ids: model(ids))
     return lambda: np.asarray(run(model, _ids(tokens)))
 
 
