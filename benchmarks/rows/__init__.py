@@ -10,7 +10,6 @@ from .spectra import SPECTRA
 from .start_up import START_UP
 from .trajectory import TRAJECTORIES
 
-ROWS: dict[str, Row] = {
-    row.name: row
-    for row in (SCAN, SCAN64, GRADIENT, SPECTRA, CLASSIFICATION, *TRAJECTORIES, ENSEMBLE, FORWARD, START_UP)
-}
+_ALL = (SCAN, SCAN64, GRADIENT, SPECTRA, CLASSIFICATION, *TRAJECTORIES, ENSEMBLE, FORWARD, START_UP)
+
+ROWS: dict[str, Row] = {row.name: row for row in _ALL}

@@ -1,9 +1,9 @@
 """Ensembles: many initial states of eight tokens in the convergent scenario, to t = 1e6, all within 1e-8 in ln|x_l|.
 
 Ours integrates in the growth clock, as `solve_many` always does. heyoka integrates y = ln|x| against ln(1 + t), in its
-batch mode (one trajectory a SIMD lane) on one core; scipy and diffrax do the same in plain t, scipy one by one (a sample
-of them, its time multiplied), diffrax vmapped over all. Each runs at the loosest rtol that keeps every trajectory of a
-sample within 1e-8 of a reference at rtol = 1e-13.
+batch mode, one trajectory a SIMD lane; scipy and diffrax do the same in plain t, scipy one by one (a sample of them,
+its time multiplied), diffrax vmapped over all. Each runs at the loosest rtol that keeps every trajectory of a sample
+within 1e-8 of a reference at rtol = 1e-13.
 """
 
 import math

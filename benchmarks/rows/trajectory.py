@@ -93,14 +93,13 @@ def _scipy(method: str) -> Callable[[Case, float | None], Iterator[Run]]:
             return np.abs(x).max() - 1e8
 
         far.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
+        dx = field_of(case.mu, case.s)
         span, events = (0.0, 1e3 if end is None else math.expm1(end)), far if end is None else None
 
         def at(rtol: float) -> Run:
             def run():
                 with np.errstate(all="ignore"):
-                    found = solve_ivp(
-                        field_of(case.mu, case.s), span, case.x0, method=method, rtol=rtol, atol=0.0, events=events
-                    )
+                    found = solve_ivp(dx, span, case.x0, method=method, rtol=rtol, atol=0.0, events=events)
                     answer = np.array([found.t[-1]]) if end is None else np.log(np.abs(found.y[:, -1]))
                 return {"answer": answer, "rhs": found.nfev}
 
