@@ -1,7 +1,12 @@
 """Studies: arms with the same seeds, runs that blow up, comparisons and verdicts, and every spec at a small size."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +116,41 @@ def test_a_finished_study_is_not_trained_again_and_says_the_same(spec, trained):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("state.eqx")} == states
     assert (out / "a.svg").read_text().startswith("<?xml")
     assert json.loads(written)["runs"][1]["bits"] == document["runs"][1]["bits"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found in /proc")
+def test_workers_end_with_a_parent_that_is_killed(spec, tmp_path):
+    line = [sys.executable, "-m", "mamba_dynamics", "train", str(spec), "--out", str(tmp_path), "--jobs", "2"]
+    endless = ["--set", "recipe.steps=10000000", "--set", "recipe.evaluate_every=1000000"]
+    environment = os.environ | {"XLA_FLAGS": CHEAP_COMPILATION}
+    parent = subprocess.Popen([*line, *endless], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        # The third child is multiprocessing's own resource tracker.
+        wait_for(lambda: len(children(parent.pid)) >= 3 and len(list(tmp_path.rglob("run.json"))) == 2)
+        workers = children(parent.pid)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(lambda: not any(alive(one) for one in workers))
+
+
+def wait_for(happened):
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children(pid):
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid):
+    """Whether the process runs; one that has ended and waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_two_arms_of_a_seed_begin_with_the_same_embedding_and_batches(spec):
