@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
     {"_errors", "_files", "_first_step", "_outcomes", "sample", "style"},
-    {"_layer", "_linalg", "_documents", "_consensus", "plotting"},
+    {"_allowance", "_layer", "_linalg", "_documents", "_consensus", "plotting"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics"},

@@ -33,6 +33,9 @@ EXACT_SIZE = 40
 #: ... and for weights whose exponents span at most this many bits, so that the integers stay moderate.
 EXACT_SPAN = 400
 
+#: Ball arithmetic is done up to this size: four times as many states as any layer has take hours.
+BALL_SIZE = 512
+
 _UNIT = 2.0**-53
 # Entries are scaled to size one: products that underflow are off by less than this, for any n in reach.
 _UNDERFLOW = 1e-290
@@ -72,7 +75,9 @@ def channel_signs(B_map: FloatArray, C_map: FloatArray) -> np.ndarray:
     gamma = (len(B) + 2) * _UNIT / (1 - (len(B) + 2) * _UNIT)
     value, error = products.sum(axis=0), 1.0001 * gamma * np.abs(products).sum(axis=0) + _UNDERFLOW
     signs = np.sign(value).astype(int)
-    for d in np.flatnonzero(np.abs(value) <= error):
+    nonzero = ((B_map != 0) & (C_map != 0)).any(axis=0)
+    signs[~nonzero] = 0
+    for d in np.flatnonzero(nonzero & (np.abs(value) <= error)):
         exact = sum((Fraction(b) * Fraction(c) for b, c in zip(B_map[:, d], C_map[:, d], strict=True)), Fraction(0))
         signs[d] = (exact > 0) - (exact < 0)
     return signs
@@ -84,6 +89,8 @@ def eigenvalue_signs(S_B: FloatArray, S_C: FloatArray) -> SignCounts | None:
     if not S_B.any() or not S_C.any():
         return SignCounts(0, 0, channels)
     left, right = (S_B, S_C) if states <= channels else (S_C.T, S_B.T)
+    if len(left) > BALL_SIZE:
+        return None
     with _precision():
         found = _signs_by_discs(scaled(left)[0], scaled(right)[0])
         found = found or _signs_by_polynomial(_integer_product(left, right), real=False)
@@ -95,6 +102,8 @@ def symmetric_signs(S_B: FloatArray, S_C: FloatArray) -> SignCounts | None:
     states, channels = S_B.shape
     if not S_B.any() or not S_C.any():
         return SignCounts(0, 0, channels)
+    if min(2 * states, channels) > BALL_SIZE:
+        return None
     with _precision():
         if 2 * states <= channels:
             if _full_rank(np.vstack([scaled(S_C)[0], scaled(S_B)[0]])):

@@ -240,10 +240,16 @@ def _sizes(row: Architecture, config: Config) -> dict[str, Fact]:
             sizes[size] = Fact(-(-sizes["d_model"].value // 16), f"{key} = auto in {config.source}")
     if row.expand and "d_inner" not in sizes and "d_model" in sizes:
         expand = config.number(row.expand)
-        if expand is not None and math.isfinite(expand):
+        if expand is not None:
             key = row.sizes["d_model"]
-            sizes["d_inner"] = Fact(int(expand * sizes["d_model"].value), f"{row.expand} * {key} in {config.source}")
+            sizes["d_inner"] = Fact(_times(expand, sizes["d_model"].value), f"{row.expand} * {key} in {config.source}")
     return sizes
+
+
+def _times(expand: float, width: int) -> int:
+    """The width that a config's factor makes; 0, which no shape agrees with, where the product is no number."""
+    product = expand * min(width, 2**53)
+    return int(product) if math.isfinite(product) else 0
 
 
 def _describe_mamba_ssm(config: Config) -> Description:
@@ -259,7 +265,7 @@ def _describe_mamba_ssm(config: Config) -> Description:
     found = {size: _fact(inner, key) or _fact(defaults, key) for size, key in keys.items()}
     d_model, expand = config.integer("d_model") or 0, inner.number("expand") or 2
     found["d_model"] = _fact(config, "d_model")
-    found["d_inner"] = _fact(inner, "d_ssm") or Fact(int(expand * d_model), f"expand * d_model in {config.source}")
+    found["d_inner"] = _fact(inner, "d_ssm") or Fact(_times(expand, d_model), f"expand * d_model in {config.source}")
     found["rank"] = None if inner.values.get("dt_rank") in (None, "auto") else _fact(inner, "dt_rank")
     return Description(
         architecture=architecture_named("mamba_ssm"),

@@ -20,7 +20,7 @@ from .folder import INDEX_SUFFIX, allowed_root, weight_file_in
 from .json_text import MAX_JSON_BYTES
 from .safetensors import SafetensorsArchive
 from .sharded import ShardedArchive
-from .torch_pickle import stores_objects
+from .torch_calls import stores_objects
 from .torch_zip import TorchArchive
 
 _LOOK_BYTES = 512

@@ -9,13 +9,14 @@ it by their tensors (`layouts`), the facts in the config (`architectures`), and 
 every size that both know.
 """
 
-import zipfile
+import math
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .._errors import CheckpointError, MissingTensor, UnsupportedArchitecture
+from .._allowance import require_within
+from .._errors import CheckpointError, MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import DROPPED_BY_THE_LIMIT, S6Layer
 from .architectures import Architecture, Description, architecture_named, describe
 from .archives import open_archive
@@ -23,8 +24,17 @@ from .base import Archive, shown
 from .config import read_config
 from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
+from .files import WeightFile
 from .layouts import FoundLayer, find_layers
 from .sizes import Fact, Sizes, require_agreement
+from .zip_directory import directory_of
+
+#: No S6 layer has a quarter of these; each is a row of matrices whose spectra are sought, at its third power.
+MOST_STATES = 1024
+_ZIP = b"PK\3\4"
+
+#: Bytes a layer takes at most for each value read, and its verdict for each value of one S_B.
+_PER_VALUE, _PER_VERDICT = 16, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +91,12 @@ class Checkpoint:
         """Read one layer: its S6 tensors, and of Mamba-2's input projection only the rows of B, C and dt.
 
         Raises `IndexError` for a position outside the checkpoint, `CorruptFile` where a tensor
-        holds NaN or infinity.
+        holds NaN or infinity, `UnsafeFile` where its float64 arrays are out of proportion to the file.
         """
         if not 0 <= index < len(self.layers):
             raise IndexError(f"layer {index} does not exist: this checkpoint has S6 layers 0 to {len(self.layers) - 1}")
         found, slot = self._found[index], self.layers[index]
+        require_within(_cost(self._archive, slot), self.bytes_total, self.path, f"layer {slot.name}")
         layer = found.layout.build(found.tensors, self._sizes[index], self._facts)
         dropped = (*DROPPED_BY_THE_LIMIT, *found.layout.dropped, *_dropped_by_tensors(found), *self._dropped)
         dropped = (*dropped, "norms on B, C and the step size") if layer.norms.any else dropped
@@ -119,6 +130,7 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     expected = _expected(description, groups, found)
     sizes = tuple(_measured(layer, expected) for layer in found)
     _require_count(found, description)
+    _require_few_states(found, sizes)
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
@@ -149,9 +161,10 @@ def _refuse_numpy_archive(path: Path) -> None:
     if not path.is_file():
         return
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        file = WeightFile.at(path)
+        is_zip = file.read(0, min(len(_ZIP), file.size)).tobytes() == _ZIP
+        members = [entry.filename for entry in directory_of(file)] if is_zip else []
+    except CheckpointError:
         return
     if not members or not all(name.endswith(".npy") for name in members):
         return
@@ -221,6 +234,27 @@ def _require_count(found: tuple[FoundLayer, ...], description: Description) -> N
             f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one shard "
             "of several (open the folder) or the config another model's"
         )
+
+
+def _require_few_states(found: tuple[FoundLayer, ...], sizes: tuple[Sizes, ...]) -> None:
+    for layer, size in zip(found, sizes, strict=True):
+        if size["d_state"].value > MOST_STATES:
+            raise UnsafeFile(
+                f"{layer.tensors.name}: expected at most {MOST_STATES} states a channel, found "
+                f"{size['d_state'].value} by {size['d_state'].source}; no S6 layer has so many"
+            )
+
+
+def _cost(archive: Archive, slot: LayerSlot) -> int:
+    """Bytes that reading a layer and judging its weights may take, from above."""
+    channels = slot.d_inner
+    values = sum(math.prod(archive.shape(name)) for name in slot.tensors)
+    if slot.kind == "mamba2":
+        # Of the input projection only the rows of B, C and dt are read.
+        projection = next(name for name in slot.tensors if name.endswith("in_proj.weight"))
+        channels = archive.shape(projection)[1]
+        values += (2 * slot.groups * slot.d_state + slot.heads) * channels - math.prod(archive.shape(projection))
+    return max(_PER_VALUE * values, _PER_VALUE // 2 * values + _PER_VERDICT * slot.d_state * channels)
 
 
 def _layer_facts(

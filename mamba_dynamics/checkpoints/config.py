@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._allowance import json_cost, require_within
 from .._errors import CorruptFile
 from .base import shown
 from .files import open_regular
@@ -105,6 +106,7 @@ def read_config(folder: Path) -> Config | None:
         raise CorruptFile(
             f"{shown(path)}: expected at most {MAX_BYTES} bytes, found more; a model's config.json has a few kilobytes"
         )
+    require_within(json_cost(raw), len(raw), path, "the config")
     try:
         values = json.loads(raw.decode("utf-8"))
     except RecursionError:

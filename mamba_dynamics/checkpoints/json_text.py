@@ -1,9 +1,10 @@
-"""JSON from a stranger: one object, no key twice, no nesting that could exhaust the stack."""
+"""JSON from a stranger: one object, no key twice, no nesting that could exhaust the stack, no flood of objects."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from .._allowance import json_cost, require_within
 from .._errors import CorruptFile
 from .base import shown
 
@@ -11,8 +12,12 @@ from .base import shown
 MAX_JSON_BYTES = 100_000_000
 
 
-def json_object(data: bytes, path: Path, what: str) -> dict[str, Any]:
-    """The JSON object in `data`; `what` names it in the message of a `CorruptFile`."""
+def json_object(data: bytes, path: Path, what: str, size: int | None = None) -> dict[str, Any]:
+    """The JSON object in `data`; `what` names it in the message of a `CorruptFile`.
+
+    Raises `UnsafeFile` if it may take more memory than a file of `size` bytes may cost (by default, of this JSON alone).
+    """
+    require_within(json_cost(data), len(data) if size is None else size, path, what)
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:

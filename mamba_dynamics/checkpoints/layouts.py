@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from .._errors import UnsupportedArchitecture
+from .._errors import UnsafeFile, UnsupportedArchitecture
 from .._layer import S6Layer
 from . import definite, mamba1, mamba2, stacked
 from .base import Archive
@@ -65,6 +65,9 @@ class Layout:
 
 MARKERS = ("A_log", "A_logs")
 
+#: No S6 model has more layers than a small part of this; a few bytes could claim any number, and each costs objects.
+MOST_LAYERS = 2000
+
 LAYOUTS = (
     Layout("vmamba", "A_logs", 2, stacked, dropped=("cross-direction merge",)),
     Layout("zamba", "A_log", 3, stacked),
@@ -86,9 +89,14 @@ class FoundLayer:
 def find_layers(archive: Archive, variant: str | None = None) -> tuple[FoundLayer, ...]:
     """All S6 layers of an archive in natural order (layers.2 before layers.10).
 
-    Raises `UnsupportedArchitecture` where there is none, saying what was found instead.
+    Raises `UnsupportedArchitecture` where there is none, saying what was found instead; `UnsafeFile` where there are
+    more than any model has.
     """
     prefixes = [name[: name.rfind(".") + 1] for name in archive.names if name[name.rfind(".") + 1 :] in MARKERS]
+    if len(prefixes) > MOST_LAYERS:
+        raise UnsafeFile(
+            f"expected at most {MOST_LAYERS} S6 layers in a model, found {len(prefixes)} tensors named A_log"
+        )
     layers = group_by_layer(archive, prefixes)
     candidates = [tensors for tensors in layers.values() if not foreign(tensors.suffixes)]
     found = [FoundLayer(layout, tensors) for tensors in candidates if (layout := _layout_of(tensors)) is not None]

@@ -112,18 +112,23 @@ def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
     warnings += [] if norms.known else [NORMS_UNKNOWN]
     warnings += ["x_proj.bias shifts B and C by constants, which M leaves out"] if tensors.has("x_proj.bias") else []
     return S6Layer(
-        S_B=np.stack([part.S_B for part in parts]),
-        S_C=np.stack([part.S_C for part in parts]),
-        dt_down=np.stack([part.dt_down for part in parts]),
-        dt_up=np.stack([part.dt_up for part in parts]),
-        dt_bias=np.stack([part.dt_bias for part in parts]),
-        a=np.stack([part.a for part in parts]),
-        D_skip=np.stack(skips) if len(skips) == len(parts) else None,
+        S_B=_joined([part.S_B for part in parts]),
+        S_C=_joined([part.S_C for part in parts]),
+        dt_down=_joined([part.dt_down for part in parts]),
+        dt_up=_joined([part.dt_up for part in parts]),
+        dt_bias=_joined([part.dt_bias for part in parts]),
+        a=_joined([part.a for part in parts]),
+        D_skip=_joined(skips) if len(skips) == len(parts) else None,
         group_axis="direction" if two else "group",
         norms=norms,
         d_inner=sizes["d_inner"].value,
         warnings=tuple(warnings),
     )
+
+
+def _joined(parts: list[FloatArray]) -> FloatArray:
+    """Parts along a new first axis; a single one is not copied."""
+    return np.stack(parts) if len(parts) > 1 else parts[0][None]
 
 
 class _Arrays(NamedTuple):

@@ -59,7 +59,8 @@ class SafetensorsArchive(Archive):
         self.bytes_total = self._file.size
         header = _header(self._file)
         self._payload = _LENGTH_BYTES + len(header)
-        self._entries = _entries(json_object(header, path, "the safetensors header"), self._file, self._payload)
+        table = json_object(header, path, "the safetensors header", self.bytes_total)
+        self._entries = _entries(table, self._file, self._payload)
         self.names = tuple(sorted(self._entries))
         self._bytes_read = self._payload
 
@@ -84,13 +85,15 @@ class SafetensorsArchive(Archive):
         row_bytes = math.prod(entry.shape[1:]) * BITS[entry.dtype] // 8
         data = self._file.read(self._payload + entry.begin + start * row_bytes, (stop - start) * row_bytes)
         self._bytes_read += data.size
-        return _values(data, entry.dtype).reshape(shape)
+        return values_of(data, entry.dtype).reshape(shape)
 
 
-def _values(data: NDArray[np.uint8], dtype: str) -> NDArray[np.floating]:
+def values_of(data: NDArray[np.uint8], dtype: str) -> NDArray[np.floating]:
     """Bytes to numbers, exactly; a bfloat16 is the upper half of a float32."""
     if dtype == "BF16":
-        return (data.view("<u2").astype(np.uint32) << 16).view(np.float32)
+        wide = data.view("<u2").astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
     native = np.float64 if dtype == "F64" else np.float32
     return data.view({"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]).astype(native, copy=False)
 

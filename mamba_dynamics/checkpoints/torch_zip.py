@@ -4,8 +4,9 @@ Only torch can tell what such a file holds, and an old torch can be made to run 
 memory by a prepared one. So four checks come in a row: the zip directory must describe stored
 (not compressed) entries that fit into the file; the pickle must name nothing but tensors; torch
 must be recent and loads with `weights_only=True`; and each tensor must lie within a storage of the
-archive. Torch maps the file into memory, so a tensor is read when it is asked for. torch is
-imported here only, inside functions: everything else of this package works without it.
+archive. Torch maps the file into memory and tells where each tensor lies, but its values are read from the file: the
+system kills a reader of a mapped file that is cut short. torch is imported here only, inside functions: everything else
+of this package works without it.
 """
 
 import math
@@ -13,6 +14,7 @@ import re
 import struct
 import warnings
 import zipfile
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,10 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._allowance import require_within
 from .._errors import CheckpointError, CorruptFile
 from .base import Archive, find, require_weight_type, row_range, shown
-from .files import WeightFile, open_regular
-from .torch_pickle import CONVERT, named_tensors, require_plain_pickle, stores_objects
+from .files import WeightFile
+from .safetensors import values_of
+from .torch_calls import CONVERT, stores_objects
+from .torch_pickle import named_tensors, require_plain_pickle
+from .zip_directory import directory_of
 
 #: Older versions can be made to run code by a file loaded with weights_only=True
 #: (CVE-2025-32434, CVE-2026-24747).
@@ -34,8 +40,17 @@ _INSTALL = 'pip install "mamba-dynamics[torch]"'
 _DTYPES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16",
            "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"}  # fmt: skip
 _ENCRYPTED = 0x1
-_END_OF_DIRECTORY = 22
 _LOCAL_HEADER = 30
+#: Bytes that a byte of pickle may take before it is looked at: itself, an argument, its text.
+_COST_OF_PICKLE = 6
+
+
+@dataclass(frozen=True)
+class _Records:
+    """Where the records of an archive lie: name of a storage -> (first byte, bytes); and the pickle."""
+
+    storages: dict[str, tuple[int, int]]
+    pickle: bytes
 
 
 class TorchArchive(Archive):
@@ -49,18 +64,24 @@ class TorchArchive(Archive):
         self.folder = path.parent
         self._file = WeightFile.at(path)
         self.bytes_total = self._file.size
-        sizes, pickle = _checked_records(self._file)
-        require_plain_pickle(pickle, path)
+        self._records = _checked_records(self._file)
+        pickle = self._records.pickle
+        names = require_plain_pickle(pickle, self._file.size, path)
         torch = import_torch(path)
         with self._file.unchanged():
-            root = _load(torch, path)
+            root, storages = _load(torch, path)
         self._tensors = {
             name: tensor
             for name, tensor in named_tensors(root, torch.Tensor, len(pickle), path).items()
             if _is_plain(torch, tensor)
         }
+        # torch asks where to put each storage once, in the order of the pickle.
+        if len(storages) != len(names):
+            raise CorruptFile(f"{shown(path)} holds {len(names)} storages, of which torch reads {len(storages)}")
+        self._record_of = {storage._cdata: name for storage, name in zip(storages, names, strict=True)}
+        self._storages = storages
         for name, tensor in self._tensors.items():
-            _require_within_storage(name, tensor, sizes, path)
+            self._require_within_storage(name, tensor)
         self.names = tuple(sorted(self._tensors))
         self._bytes_read = len(pickle)
 
@@ -88,26 +109,47 @@ class TorchArchive(Archive):
         if size > self.bytes_total:
             # A stride of zero repeats one value: a few bytes could ask for all memory there is.
             raise CorruptFile(f"tensor {shown(name)} of {shown(self.path)} claims {size} bytes, more than the file has")
-        # The mapped file must be whole while it is copied: the system kills a reader of vanished pages.
-        with self._file.unchanged():
-            values = _values(tensor, dtype, name, self.path)
+        begin, _ = self._record(tensor) if size else (0, 0)
+        data = self._file.read(begin + tensor.storage_offset() * tensor.element_size(), _span(tensor)) if size else None
+        values = _strided(data, dtype, tensor) if data is not None else np.zeros(tensor.shape, np.uint8)
         self._bytes_read += size
-        return values
+        if data is None:
+            return values.astype(np.float64 if dtype == "F64" else np.float32)
+        return -values if tensor.is_neg() else values
+
+    def _record(self, tensor: Any) -> tuple[int, int]:
+        """(first byte, bytes) of the record that a tensor's storage is."""
+        return self._records.storages[self._record_of[tensor.untyped_storage()._cdata]]
+
+    def _require_within_storage(self, name: str, tensor: Any) -> None:
+        storage = tensor.untyped_storage()
+        end = tensor.storage_offset() * tensor.element_size() + _span(tensor)
+        _, stored = self._records.storages.get(self._record_of.get(storage._cdata, ""), (0, 0))
+        if end > storage.nbytes() or storage.nbytes() != stored:
+            raise CorruptFile(f"tensor {shown(name)} of {shown(self.path)} claims values outside its record")
 
 
-def _values(tensor: Any, dtype: str, name: str, path: Path) -> NDArray[np.floating]:
-    wanted = tensor.detach().resolve_neg()
-    try:
-        array = (wanted.double() if dtype == "F64" else wanted.float()).numpy()
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise CorruptFile(f"tensor {shown(name)} of {shown(path)} cannot be read: {_first_line(error)}") from None
-    # A copy, because the array could still be a window into the mapped file.
-    return np.array(array, order="C")
+def _span(tensor: Any) -> int:
+    """Bytes from a tensor's first value to the end of its last."""
+    if not tensor.numel():
+        return 0
+    last = sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return (last + 1) * tensor.element_size()
 
 
-def _checked_records(file: WeightFile) -> tuple[frozenset[int], bytes]:
-    """Sizes of all records, and the pickle, of a zip archive that is what it seems to be."""
-    entries = _directory(file)
+def _strided(data: NDArray[np.uint8], dtype: str, tensor: Any) -> NDArray[np.floating]:
+    """The values of a tensor, in rows, from the bytes it spans."""
+    size = tensor.element_size()
+    stored = data.view(f"<u{size}")
+    strides = tuple(size * stride for stride in tensor.stride())
+    window = np.lib.stride_tricks.as_strided(stored, tuple(tensor.shape), strides, writeable=False)
+    flat = np.ascontiguousarray(window).reshape(-1).view(np.uint8)
+    return values_of(flat if flat.flags.writeable else flat.copy(), dtype).reshape(tuple(tensor.shape))
+
+
+def _checked_records(file: WeightFile) -> _Records:
+    """The records of a zip archive that is what it seems to be."""
+    entries = directory_of(file)
     prefix = _prefix(entries, file.path)
     names = [entry.filename.casefold() for entry in entries]
     # torch looks names up without regard to case, and takes one of several equal ones.
@@ -119,20 +161,19 @@ def _checked_records(file: WeightFile) -> tuple[frozenset[int], bytes]:
         _require_stored(entry, file)
     if sum(entry.file_size for entry in entries) > file.size:
         raise CorruptFile(f"{shown(file.path)} has records that overlap: their sizes sum to more than the file's")
-    pickle = next(entry for entry in entries if entry.filename == prefix + "data.pkl")
-    return frozenset(entry.file_size for entry in entries), _bytes(pickle, file)
-
-
-def _directory(file: WeightFile) -> list[zipfile.ZipInfo]:
-    # With the end record in the last bytes there is one directory that any reader can find.
-    end = file.read(max(file.size - _END_OF_DIRECTORY, 0), min(file.size, _END_OF_DIRECTORY)).tobytes()
-    if not end.startswith(b"PK\5\6") or not end.endswith(b"\0\0"):
-        raise CorruptFile(f"{shown(file.path)} does not end like a zip archive: cut short? download it again")
-    try:
-        with file.unchanged(), open_regular(file.path) as stream, zipfile.ZipFile(stream) as archive:
-            return archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, OverflowError, struct.error) as error:
-        raise CorruptFile(f"{shown(file.path)} is a damaged zip archive: {_first_line(error)}") from None
+    by_name = {entry.filename.removeprefix(prefix): entry for entry in entries}
+    if "byteorder" in by_name and _bytes(by_name["byteorder"], file) != b"little":
+        raise CorruptFile(
+            f"{shown(file.path)} was written on a machine of another byte order; save it again on this one"
+        )
+    pickle = by_name["data.pkl"]
+    require_within(_COST_OF_PICKLE * pickle.file_size, file.size, file.path, "its pickle")
+    storages = {
+        name.removeprefix("data/"): (_first_byte(entry, file), entry.file_size)
+        for name, entry in by_name.items()
+        if name.startswith("data/")
+    }
+    return _Records(storages, _bytes(pickle, file))
 
 
 def _prefix(entries: list[zipfile.ZipInfo], path: Path) -> str:
@@ -150,13 +191,17 @@ def _require_stored(entry: zipfile.ZipInfo, file: WeightFile) -> None:
         raise CorruptFile(f"{record} claims {entry.file_size} bytes, which do not fit the file; download it again")
 
 
-def _bytes(entry: zipfile.ZipInfo, file: WeightFile) -> bytes:
-    # Not ZipFile.read: torch may leave checksums out, and zipfile insists on them.
+def _first_byte(entry: zipfile.ZipInfo, file: WeightFile) -> int:
     header = file.read(entry.header_offset, _LOCAL_HEADER).tobytes()
     if not header.startswith(b"PK\3\4"):
         raise CorruptFile(f"{shown(file.path)} is a damaged zip archive: record {shown(entry.filename)} has no header")
     name_length, extra_length = struct.unpack("<HH", header[26:30])
-    return file.read(entry.header_offset + _LOCAL_HEADER + name_length + extra_length, entry.file_size).tobytes()
+    return entry.header_offset + _LOCAL_HEADER + name_length + extra_length
+
+
+def _bytes(entry: zipfile.ZipInfo, file: WeightFile) -> bytes:
+    # Not ZipFile.read: torch may leave checksums out, and zipfile insists on them.
+    return file.read(_first_byte(entry, file), entry.file_size).tobytes()
 
 
 def import_torch(path: Path) -> Any:
@@ -177,11 +222,18 @@ def import_torch(path: Path) -> Any:
     return torch
 
 
-def _load(torch: Any, path: Path) -> Any:
+def _load(torch: Any, path: Path) -> tuple[Any, list[Any]]:
+    """What the file holds, and the storages in it in the order in which they were asked for."""
+    storages: list[Any] = []
+
+    def keep(storage: Any, _: str) -> Any:
+        storages.append(storage)
+        return storage
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return torch.load(str(path), weights_only=True, mmap=True, map_location="cpu")
+            return torch.load(str(path), weights_only=True, mmap=True, map_location=keep), storages
         except UnpicklingError as error:
             raise stores_objects(path, f"torch refuses it: {_refusal(error)}") from None
         except Exception as error:
@@ -207,11 +259,3 @@ def _is_plain(torch: Any, tensor: Any) -> bool:
         and tensor.device.type == "cpu"
         and not (tensor.is_nested or tensor.is_quantized)
     )
-
-
-def _require_within_storage(name: str, tensor: Any, sizes: frozenset[int], path: Path) -> None:
-    storage = tensor.untyped_storage().nbytes()
-    last = sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    end = (tensor.storage_offset() + last + 1) * tensor.element_size() if tensor.numel() else 0
-    if end > storage or (storage and storage not in sizes):
-        raise CorruptFile(f"tensor {shown(name)} of {shown(path)} claims values outside its record")

@@ -24,8 +24,8 @@ from archive_files import (
 )
 
 from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor, UnsafeFile
-from mamba_dynamics.checkpoints import torch_zip
 from mamba_dynamics.checkpoints.archives import open_archive
+from mamba_dynamics.checkpoints.files import WeightFile
 
 EMPTY_STATE = pickle.dumps({}, protocol=2)
 
@@ -297,8 +297,11 @@ def test_torch_s_own_refusal_is_passed_on(torch, tmp_path):
     # A newer protocol hides the names it uses from a reader of the GLOBAL instruction.
     witness = tmp_path / "witness"
     torch.save({"x": RunsCode(witness)}, tmp_path / "a.pt", pickle_protocol=4)
-    assert "torch refuses it" in refusal(tmp_path / "a.pt", UnsafeFile)
+    assert "it uses STACK_GLOBAL" in refusal(tmp_path / "a.pt", UnsafeFile)
     assert not witness.exists()
+    # What is let through here, torch may still refuse: an instruction that it does not know.
+    path = write_torch_like(tmp_path / "b.pt", b"\x80\x02}20.")
+    assert "torch refuses it" in refusal(path, UnsafeFile)
 
 
 def test_legacy_files_are_refused_with_the_conversion(torch, tmp_path):
@@ -371,15 +374,63 @@ def test_a_torch_file_changed_after_opening_is_reported(torch, tmp_path, change)
 def test_a_torch_file_rewritten_while_it_is_read_is_reported(torch, tmp_path, monkeypatch):
     path = save(torch, tmp_path / "a.pt", {"w": torch.ones(5)})
     archive = open_archive(path)
-    convert = torch_zip._values
+    compare = WeightFile._compare
 
-    def convert_slowly(*arguments):
+    def compare_then_touch(self, file):
+        compare(self, file)
         os.utime(path, ns=(0, 0))
-        return convert(*arguments)
 
-    monkeypatch.setattr(torch_zip, "_values", convert_slowly)
+    monkeypatch.setattr(WeightFile, "_compare", compare_then_touch)
     with pytest.raises(CorruptFile, match="since it was opened"):
         archive.read("w")
+
+
+def program(name: str, arguments: bytes) -> bytes:
+    """A pickle that calls `name` with the arguments of a tuple."""
+    return b"\x80\x02c" + name.replace(" ", "\n").encode() + b"\n" + arguments + b"R."
+
+
+GREEDY = {
+    "a tensor of a size": program("torch Tensor", b"J\xff\xff\xff\x7f\x85"),
+    "a storage of a size": program("torch.storage UntypedStorage", b"J\xff\xff\xff\x7f\x85"),
+    "a typed storage": program("torch.storage TypedStorage", b"J\xff\xff\xff\x7f\x85"),
+    "a storage class": program("torch FloatStorage", b"J\xff\xff\xff\x7f\x85"),
+    "a call through a type": program("torch._tensor _rebuild_from_type_v2", b"(ccollections\nCounter\nNN}t"),
+    "a call from the memo": b"\x80\x02ctorch\nFloatStorage\nq\x000h\x00K\x09\x85R.",
+    "a call of a container": b"\x80\x02}K\x09\x85R.",
+    "copies of a list": b"\x80\x02](" + b"N" * 20_000 + b"eq\x000" + b"ccollections\nCounter\nh\x00\x85R0" * 20_000 + b"N.",
+    "copies of a state": b"\x80\x02}(" + b"NN" * 20_000 + b"uq\x000"
+    + b"ccollections\nOrderedDict\n)Rh\x00b0" * 20_000 + b"N.",
+    "empty lists": b"\x80\x02](" + b"]" * 1_000_000 + b"e.",
+    "many marks": b"\x80\x02" + b"(" * 1_000_000 + b".",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", GREEDY)
+def test_a_pickle_that_asks_for_memory_is_refused_before_torch_sees_it(tmp_path, monkeypatch, what):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    refusal(write_torch_like(tmp_path / "a.pt", GREEDY[what]), UnsafeFile)
+
+
+@pytest.mark.parametrize("pickle", [b"\x80\x02R.", b"\x80\x02t.", b"\x80\x020.", b"\x80\x02NQ.", b"\x80\x02q\x00."])
+def test_a_pickle_that_takes_what_it_has_not_is_damaged(tmp_path, pickle):
+    assert "damaged pickle" in refusal(write_torch_like(tmp_path / "a.pt", pickle), CorruptFile)
+
+
+def test_a_directory_out_of_proportion_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", EMPTY_STATE)
+        for number in range(60_000):
+            archive.writestr(f"archive/{number}", b"")
+    assert "directory of the zip" in refusal(tmp_path / "a.pt", UnsafeFile)
+
+
+def test_another_byte_order_is_refused(tmp_path):
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", EMPTY_STATE)
+        archive.writestr("archive/byteorder", "big")
+    assert "byte order" in refusal(path, CorruptFile)
 
 
 def test_torch_shards(torch, tmp_path):

@@ -1,0 +1,51 @@
+"""How much memory a stranger's file may cost: twice its size and a little, whatever it claims about itself.
+
+A few bytes can ask for much: a shape, a compression ratio, a list of empty lists. So what a reader is about to allocate
+is estimated, from above, before it is allocated, and compared with the size of the file.
+"""
+
+from pathlib import Path
+
+from ._errors import UnsafeFile
+
+#: Bytes that a file of any size may cost beyond twice its own.
+FREE = 64_000_000
+
+#: Bytes that JSON's signs may cost as Python objects, from above: a comma ends a value, a bracket opens a container, a
+#: colon makes an entry of a table, two quotes enclose a text.
+_OF_COMMA, _OF_BRACKET, _OF_COLON, _OF_QUOTE = 40, 88, 128, 28
+
+
+def allowance(size: int) -> int:
+    """Bytes that reading a file of `size` bytes may allocate."""
+    return 2 * size + FREE
+
+
+def require_within(cost: int, size: int, path: Path | str, what: str) -> None:
+    """Raise `UnsafeFile` if reading `what`, for `cost` bytes, is more than a file of `size` bytes may cost."""
+    if cost > allowance(size):
+        raise UnsafeFile(
+            f"{str(path)[-200:]!a}: expected {what} to take at most {allowance(size)} bytes of memory, twice the "
+            f"file's size and {FREE}, found it may take {cost}: the file is made to exhaust memory, or broken"
+        )
+
+
+def json_cost(text: bytes) -> int:
+    """Bytes that JSON may take as Python objects, its text included; from above."""
+    brackets = text.count(b"[") + text.count(b"{")
+    signs = _OF_COMMA * text.count(b",") + _OF_BRACKET * brackets + _OF_COLON * text.count(b":")
+    signs += _OF_QUOTE * text.count(b'"')
+    width = _width(text)
+    # A text with escapes is put together from pieces, and an escape may stand for the widest of characters.
+    strings = width if b"\\" not in text else 2 * (4 if b"\\u" in text else width)
+    return len(text) * (1 + width + strings) + signs
+
+
+def _width(text: bytes) -> int:
+    """Bytes that Python needs for each character of a UTF-8 text: as many as for the widest of them."""
+    if text.isascii():
+        return 1
+    return 4 if any(text.find(lead) >= 0 for lead in _FOUR_BYTES) else 2
+
+
+_FOUR_BYTES = tuple(bytes([lead]) for lead in range(0xF0, 0xF5))
