@@ -1,5 +1,21 @@
-"""`python -m mamba_dynamics` is the command line."""
+"""The command line, as `mamba-dynamics` and as `python -m mamba_dynamics`.
 
-from .cli import main
+Signals are looked after before anything that takes time is imported.
+"""
 
-main()
+from ._stop import stoppable
+
+
+def main() -> None:
+    """Run the command line."""
+
+    def run() -> None:
+        from .cli import main
+
+        main()
+
+    stoppable(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ def require_within(cost: int, size: int, path: Path | str, what: str) -> None:
     if cost > allowance(size):
         raise UnsafeFile(
             f"{str(path)[-200:]!a}: expected {what} to take at most {allowance(size)} bytes of memory, twice the "
-            f"file's size and {FREE}, found it may take {cost}: the file is made to exhaust memory, or broken"
+            f"file's size and {FREE}, found it may take {min(cost, 2**63)}: it is made to exhaust memory, or broken"
         )
 
 

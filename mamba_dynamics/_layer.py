@@ -279,7 +279,8 @@ class S6Layer:
         S_B, S_C = np.atleast_2d(np.asarray(S_B, float)), np.atleast_2d(np.asarray(S_C, float))
         D = S_B.shape[1]
         dt_up, dt_down = S_Delta if isinstance(S_Delta, tuple) else (None, S_Delta)
-        rates = np.asarray(a, float) if A_log is None else np.exp(np.asarray(A_log, float))
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            rates = np.asarray(a, float) if A_log is None else np.exp(np.asarray(A_log, float))
         if rates.ndim < 2:
             rates = np.broadcast_to(rates.reshape(-1, 1) if rates.ndim else rates, (D, 1))
         return cls(

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import mamba_dynamics
+from mamba_dynamics._files import in_its_place
 
 from .catalogue import FOLDER, Data, PaperFigure
 
@@ -34,7 +36,7 @@ def read(folder: Path, wanted: str | None = None) -> Data | None:
     try:
         with np.load(folder / DATA, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
     found = str(data.pop(FINGERPRINT, ""))
     data.pop(SECONDS, None)
@@ -61,8 +63,5 @@ def with_temporary(target: Path, write_to: Callable[[Path], object]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last, as numpy and matplotlib go by it.
     temporary = target.with_name(f".{os.getpid()}-{target.name}")
-    try:
+    with in_its_place(target, temporary):
         write_to(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,7 +12,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
-    {"_errors", "_files", "_first_step", "_outcomes", "sample", "style"},
+    {"_files"},
+    {"_stop", "_errors", "_first_step", "_outcomes", "sample", "style"},
     {"_allowance", "_layer", "_linalg", "_documents", "_consensus", "plotting"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},

@@ -15,7 +15,7 @@ MAX_JSON_BYTES = 100_000_000
 def json_object(data: bytes, path: Path, what: str, size: int | None = None) -> dict[str, Any]:
     """The JSON object in `data`; `what` names it in the message of a `CorruptFile`.
 
-    Raises `UnsafeFile` if it may take more memory than a file of `size` bytes may cost (by default, of this JSON alone).
+    Raises `UnsafeFile` if it may take more memory than a file of `size` bytes may cost (by default, of its own size).
     """
     require_within(json_cost(data), len(data) if size is None else size, path, what)
     try:

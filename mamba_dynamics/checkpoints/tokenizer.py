@@ -1,10 +1,16 @@
 """From text to the token ids of a checkpoint: its own `tokenizer.json`, or bytes for a vocabulary of 256.
 
 `tokenizer.json` is the Hugging Face format, read by the `tokenizers` library (extra `text`); it comes from the same
-stranger as the weights, so it must be a regular file of the same folder and of at most `MAX_BYTES`.
+stranger as the weights, so it must be a regular file of the same folder and of at most `MAX_BYTES`, and the library
+reads it in a process of its own with limits on memory and time (`tokenizer_process`).
 """
 
-from typing import Protocol
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +22,8 @@ from .files import open_regular
 from .folder import allowed_root, inside
 
 MAX_BYTES = 100_000_000
+#: Limits of the library's process: seconds of a processor, and bytes beside MEMORY_PER_BYTE for each byte of the file.
+SECONDS, MEMORY, MEMORY_PER_BYTE = 60, 4_000_000_000, 20
 #: The vocabulary of a model that reads bytes.
 BYTES = 256
 
@@ -46,24 +54,37 @@ class JsonTokenizer:
     """The tokenizer of a `tokenizer.json`."""
 
     def __init__(self, text: str, source: str):
-        try:
-            from tokenizers import Tokenizer as Backend
-        except ImportError:
+        if find_spec("tokenizers") is None:
             raise CheckpointError(
                 f"{source}: expected the tokenizers package, which reads it, found none installed; install it with: "
                 "pip install 'mamba-dynamics[text]', or give --token-ids"
-            ) from None
-        try:
-            self._backend = Backend.from_str(text)
-        except Exception as error:  # the library raises plain Exception for a file it cannot read
-            reason = ascii(str(error))[1:-1][:120]
-            raise CorruptFile(f"{source}: expected a tokenizer, found a file that does not load ({reason})") from None
+            )
+        self._text, self._source = text, source
 
     def ids(self, text: str) -> NDArray[np.int64]:
-        return np.asarray(self._backend.encode(text, add_special_tokens=False).ids, np.int64)
+        return np.asarray(self._ask(encode=text, decode=[])["ids"], np.int64)
 
     def pieces(self, ids: NDArray[np.integer]) -> list[str]:
-        return [self._backend.decode([int(i)], skip_special_tokens=False).replace("\n", "⏎") for i in ids]
+        found = self._ask(encode=None, decode=[int(i) for i in ids])["pieces"]
+        return [piece.replace("\n", "⏎") for piece in found]
+
+    def _ask(self, **question: Any) -> dict[str, Any]:
+        """The answer of the library, from its own process."""
+        limits = {"memory": MEMORY + MEMORY_PER_BYTE * len(self._text), "seconds": SECONDS}
+        asked = json.dumps({"tokenizer": self._text, **limits, **question})
+        try:
+            # -P: a file of the working folder is no module.
+            command = [sys.executable, "-P", str(Path(__file__).with_name("tokenizer_process.py"))]
+            done = subprocess.run(
+                command, input=asked, capture_output=True, text=True, encoding="ascii", timeout=5 * SECONDS
+            )
+            answer = json.loads(done.stdout)
+        except (ValueError, OSError, subprocess.TimeoutExpired):
+            answer = {"error": f"it takes more than {SECONDS} seconds or {limits['memory']} bytes"}
+        if "error" in answer:
+            reason = ascii(answer["error"])[1:-1][:120]
+            raise CorruptFile(f"{self._source}: expected a tokenizer, found a file that does not load ({reason})")
+        return answer
 
 
 def tokenizer_of(checkpoint: Checkpoint, vocabulary: int) -> Tokenizer:

@@ -1,8 +1,8 @@
 """The directory of a zip archive, read only after its size was looked at.
 
-The end record, the last 22 bytes of a file, says how long the directory is; where that does not fit, the 20 bytes before
-it lead to a longer record, the 56 bytes before those. Nothing else is accepted: with the records in these places there is
-one directory that any reader can find. A comment at the end is none of torch's or numpy's.
+The end record, the last 22 bytes of a file, says how long the directory is; where that does not fit, the 20 bytes
+before it lead to a longer record, the 56 bytes before those. Nothing else is accepted: with the records in these places
+there is one directory that any reader can find. A comment at the end is none of torch's or numpy's.
 """
 
 import struct

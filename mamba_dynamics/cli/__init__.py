@@ -1,11 +1,16 @@
 """The command line: thin commands that parse, call the public functions and print.
 
 Exit codes: 0 done; 1 an error, said in one line on stderr; 2 wrong usage; 3 done, but some verdict is
-undecided or theory and simulation disagree; 4 done, but `classify --fail-on` found what it rules out.
+undecided or theory and simulation disagree; 4 done, but `classify --fail-on` found what it rules out;
+130 after Ctrl-C, 143 after SIGTERM, 141 where the reader of stdout went away.
 """
+
+import os
+import sys
 
 import typer
 
+from .._stop import READER_GONE
 from .classify import classify
 from .doctor import doctor
 from .fidelity import fidelity
@@ -45,5 +50,24 @@ def _version(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. What was printed is written out here, where a failure can still be told in one line."""
+    try:
+        app()
+    except SystemExit as end:
+        _leave(end.code if isinstance(end.code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """Exit with the code, unless stdout cannot be written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = READER_GONE
+    except OSError as error:
+        code = 1
+        print(f"mamba-dynamics: expected to write to stdout, found: {error.strerror}", file=sys.stderr)
+    else:
+        sys.exit(code)
+    # What is left in the buffer would be written, and fail, once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)

@@ -1,13 +1,31 @@
-"""Layers and tokens from .npz and .npy files: numbers only, never pickled objects."""
+"""Layers and tokens from .npz and .npy files: numbers only, never pickled objects.
 
+An array's header says how large it is, and a compressed archive may hold anything. So headers are read first, and no
+array is filled that is out of proportion to the file. Numbers go to float64 a chunk at a time.
+"""
+
+import math
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from .._errors import CorruptFile, LayerShapeError, MissingTensor
+from .._allowance import require_within
+from .._errors import CheckpointError, CorruptFile, LayerShapeError, MissingTensor
 from .._layer import S6Layer
+from ..checkpoints.base import shown
+from ..checkpoints.files import WeightFile, open_regular
+from ..checkpoints.zip_directory import directory_of
 
 _KNOWN = ("S_B", "S_C", "S_Delta", "dt_up", "dt_down", "A_log", "a", "dt_bias")
+_NPY, _ZIP = b"\x93NUMPY", b"PK\3\4"
+#: Bytes of a float64, and values that are converted at a time.
+_DOUBLE, _CHUNK = 8, 1 << 18
 
 
 def read_tokens(path: Path) -> np.ndarray:
@@ -15,26 +33,22 @@ def read_tokens(path: Path) -> np.ndarray:
 
     Raises `CorruptFile` for anything but a numeric array.
     """
-    array = _load(path, "tokens")
-    if not isinstance(array, np.ndarray):
-        raise CorruptFile(
-            f"{path}: expected one array in .npy format, found an .npz archive; save tokens with numpy.save"
-        )
-    return _numeric(array, path, "tokens")
+    with _opened(path, "tokens") as (file, stream):
+        if _start(file) == _ZIP:
+            raise CorruptFile(
+                f"{shown(path)}: expected one array in .npy format, found an .npz archive; save tokens with numpy.save"
+            )
+        return _array(stream, "tokens", file, 0)
 
 
 def read_layer(path: Path) -> S6Layer:
     """A one-group layer from an .npz file with the arrays `S6Layer.from_matrices` takes."""
-    archive = _load(path, "a layer")
-    if isinstance(archive, np.ndarray):
-        raise CorruptFile(
-            f"{path}: expected an .npz archive of weights, found a single array; save it with numpy.savez"
-        )
-    with archive:
-        try:
-            arrays = {key: _numeric(archive[key], path, key) for key in archive.files if key in _KNOWN}
-        except ValueError as error:
-            raise CorruptFile(f"{path}: expected numeric arrays, found one that cannot be read ({error})") from None
+    with _opened(path, "a layer") as (file, stream):
+        if _start(file) != _ZIP:
+            raise CorruptFile(
+                f"{shown(path)}: expected an .npz archive of weights, found another file; save it with numpy.savez"
+            )
+        arrays = _arrays(file, stream)
     missing = [key for key in ("S_B", "S_C") if key not in arrays]
     if "S_Delta" not in arrays and not {"dt_up", "dt_down"} <= arrays.keys():
         missing.append("S_Delta (or dt_up and dt_down)")
@@ -42,38 +56,100 @@ def read_layer(path: Path) -> S6Layer:
         missing.append("A_log (or a)")
     if missing:
         found = ", ".join(sorted(arrays)) or "none of them"
-        raise MissingTensor(f"{path}: expected {', '.join(missing)}, found {found}; add the missing arrays to the .npz")
+        raise MissingTensor(
+            f"{shown(path)}: expected {', '.join(missing)}, found {found}; add the missing arrays to the .npz"
+        )
     S_Delta = arrays["S_Delta"] if "S_Delta" in arrays else (arrays["dt_up"], arrays["dt_down"])
     rates = {key: arrays[key] for key in ("A_log", "a") if key in arrays}
-    return S6Layer.from_matrices(
-        S_B=arrays["S_B"],
-        S_C=arrays["S_C"],
-        S_Delta=S_Delta,
-        dt_bias=arrays.get("dt_bias", 0.0),
-        name=path.name,
-        **rates,
-    )
-
-
-def _load(path: Path, what: str):
-    if not path.is_file():
-        found = "something that is not a regular file" if path.exists() else "nothing there"
-        raise CorruptFile(f"{path}: expected a file with {what}, found {found}; check the path")
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        why = " ".join(str(error).split())
-        raise CorruptFile(
-            f"{path}: expected {what} in numpy format, found something else ({why}); save it with numpy"
+        return S6Layer.from_matrices(
+            S_B=arrays["S_B"],
+            S_C=arrays["S_C"],
+            S_Delta=S_Delta,
+            dt_bias=arrays.get("dt_bias", 0.0),
+            name=path.name,
+            **rates,
+        )
+    except ValueError as error:
+        raise LayerShapeError(
+            f"{shown(path)}: expected matrices that fit together, found {shown(error)}; S_B and S_C have shape (N, D)"
         ) from None
 
 
-def _numeric(array: np.ndarray, path: Path, key: str) -> np.ndarray:
-    if array.dtype.kind not in "fiu":
-        raise CorruptFile(f"{path}: expected real numbers in {key}, found dtype {array.dtype}; convert it to float64")
-    if not np.all(np.isfinite(array)):
-        bad = int(np.sum(~np.isfinite(array)))
-        raise LayerShapeError(
-            f"{path}: expected finite numbers in {key}, found {bad} NaN or infinite; check how it was made"
-        )
-    return array.astype(np.float64)
+def _arrays(file: WeightFile, stream: BinaryIO) -> dict[str, np.ndarray]:
+    """The arrays of an archive that a layer is made of."""
+    names = [f"{key}.npy" for key in _KNOWN]
+    members = [entry for entry in directory_of(file) if entry.filename in names]
+    if len({entry.filename for entry in members}) < len(members):
+        raise CorruptFile(f"{shown(file.path)}: expected each array once, found several of one name")
+    found: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            for entry in members:
+                with archive.open(entry) as member:
+                    held = sum(array.nbytes for array in found.values())
+                    found[entry.filename[:-4]] = _array(member, entry.filename[:-4], file, held)
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CorruptFile(f"{shown(file.path)}: expected whole arrays, found {shown(error)}; save it again") from None
+    return found
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> "Iterator[tuple[WeightFile, BinaryIO]]":
+    try:
+        file = WeightFile.at(path)
+        with file.unchanged(), open_regular(path) as stream:
+            yield file, stream
+    except OSError as error:
+        raise CheckpointError(f"{shown(path)}: expected a file with {what}, found {error.strerror}") from None
+
+
+def _start(file: WeightFile) -> bytes:
+    return file.read(0, min(len(_ZIP), file.size)).tobytes()
+
+
+def _array(stream: BinaryIO, key: str, file: WeightFile, held: int) -> np.ndarray:
+    """One array in .npy format as float64; `held` bytes are taken by others already."""
+    where = f"{key} of {shown(file.path)}"
+    shape, fortran, dtype = _header(stream, where)
+    if dtype.kind not in "fiu" or dtype.itemsize > _DOUBLE:
+        raise CorruptFile(f"expected real numbers in {where}, found {shown(dtype)}; convert it to float64")
+    count = math.prod(shape)
+    require_within(held + _DOUBLE * count, file.size, file.path, f"the array {key}")
+    values = np.empty(count, np.float64)
+    for start in range(0, count, _CHUNK):
+        part = values[start : start + _CHUNK]
+        part[:] = np.frombuffer(_exactly(stream, part.size * dtype.itemsize, where), dtype)
+        if not np.isfinite(part).all():
+            raise LayerShapeError(
+                f"expected finite numbers in {where}, found NaN or infinite ones; check how it was made"
+            )
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def _header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = read(stream)
+    except Exception as error:
+        # numpy evaluates the header as a Python literal: a damaged one ends in whatever error comes first.
+        why = shown(" ".join(str(error).split()))
+        raise CorruptFile(
+            f"expected {where} in numpy format, found something else ({why}); save it with numpy"
+        ) from None
+    if len(shape) > 64 or not all(isinstance(length, int) and 0 <= length < 2**63 for length in shape):
+        raise CorruptFile(f"expected {where} to have a shape, found {shown(shape)}; save it with numpy")
+    return shape, fortran, dtype
+
+
+def _exactly(stream: BinaryIO, count: int, where: str) -> bytearray:
+    data = bytearray(count)
+    view, done = memoryview(data), 0
+    while done < count and (got := stream.readinto(view[done:])):  # type: ignore[attr-defined]
+        done += got
+    if done < count:
+        raise CorruptFile(f"expected {where} to be whole, found a file that ends before its last number; save it again")
+    return data

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from .._classification_document import blow_up_companions, scenario_counts
 from .._outcomes import Scenario
+from .console import Console
 from .output import as_markup
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from .._fidelity_document import summary
+from .console import Console
 from .output import as_markup
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """What every command shares: errors in one line, JSON on stdout, people's text through rich."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import typer
 
 from .._documents import printable, to_json
 from .._errors import MambaDynamicsError
+from .._stop import READER_GONE
 
 #: Exit code of a run that is done but holds an undecided or contradicted verdict.
 UNDECIDED_OR_DISAGREES = 3
@@ -23,11 +25,24 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except MambaDynamicsError as error:
             fail(str(error))
+        except BrokenPipeError:
+            _forget_stdout()
+            raise typer.Exit(READER_GONE) from None
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            fail(f"expected to read or write{where or ' files and stdout'}, found: {error.strerror or error}")
+        except MemoryError:
+            fail("expected enough memory, found too little: give fewer tokens or layers, or another machine")
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(130) from None
 
     return guarded
+
+
+def _forget_stdout() -> None:
+    """What is left in the buffer of stdout goes nowhere: its reader is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def fail(message: str) -> None:

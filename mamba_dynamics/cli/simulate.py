@@ -75,8 +75,9 @@ def _exit(verdict: "Verdict", *, certify: bool) -> None:
 
 
 def _print_tables(verdict: "Verdict", *, certify: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from .console import Console
 
     run, prediction, console = verdict.trajectory, verdict.prediction, Console()
     facts = Table(show_header=False, box=None, pad_edge=False)

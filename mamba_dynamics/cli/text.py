@@ -1,10 +1,13 @@
 """Texts and token ids as commands take them."""
 
+import codecs
 from pathlib import Path
 
 import typer
 
 from .._errors import CheckpointError
+from ..checkpoints.base import shown
+from ..checkpoints.files import open_regular
 
 #: A longer text file is cut by the user, not by us: its states would not fit a laptop's memory.
 MAX_BYTES = 10_000_000
@@ -12,17 +15,19 @@ MAX_BYTES = 10_000_000
 
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file. Raises `CheckpointError` for anything else."""
-    if not path.is_file():
-        found = "something that is not a regular file" if path.exists() else "nothing there"
-        raise CheckpointError(f"{path}: expected a text file, found {found}; check the path")
-    if path.stat().st_size > MAX_BYTES:
+    with open_regular(path) as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
         raise CheckpointError(
-            f"{path}: expected at most {MAX_BYTES} bytes of text, found {path.stat().st_size}; give a part of it"
+            f"{shown(path)}: expected at most {MAX_BYTES} bytes of text, found more; give a part of it"
         )
     try:
-        return path.read_text(encoding="utf-8")
+        # The mark that some editors put before a text is none of it.
+        return raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path}: expected UTF-8 text, found other bytes ({error.reason}); convert it") from None
+        raise CheckpointError(
+            f"{shown(path)}: expected UTF-8 text, found other bytes ({error.reason}); convert it"
+        ) from None
 
 
 def whole_numbers(given: str, option: str) -> list[int]:

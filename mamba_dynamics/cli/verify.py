@@ -38,10 +38,10 @@ def verify(
 
 def _print_tables(found: "Verification") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from .._outcomes import Truth
+    from .console import Console
 
     console = Console()
     names = ("sec.", "by", "steps", "cases", "proved", "claims", "status")

@@ -8,7 +8,7 @@ The specs that come with the package are the files in `experiments/`. A spec has
 """
 
 import dataclasses
-import tomllib
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from os import PathLike
@@ -20,8 +20,10 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import DataError, TrainingError
+from ..checkpoints.base import shown
 from ..refinements import ImportanceReordering, MeanImportance, RandomOrder, Reversed, with_definite
 from .batches import AbstractTask
+from .data_files import data_file
 from .images import Classification, mnist
 from .loop import Progress, Trained, train
 from .models import (
@@ -36,6 +38,7 @@ from .models import (
 )
 from .recipe import Recipe
 from .regimes import regimes_probe
+from .spec_text import parse_toml, read_toml
 from .synthetic import InductionHeads, SelectiveCopying
 from .text import BYTE_VALUES, NextByte, read_bytes, split
 
@@ -47,6 +50,19 @@ Form = Literal["mamba", "s6", "normed-s6"]
 Order = Literal["none", "x", "x_and_gate", "restored"]
 Rule = Literal["importance", "importance-reversed", "mean", "mean-reversed", "random"]
 Skip = Literal["learned", "negative", "frozen", "none"]
+
+
+#: Sizes of a model, a task or a study that a CPU cannot train are mistakes, or made to exhaust memory.
+MOST = 10_000_000
+
+
+def require_counts(record: Any, *names: str, least: int = 1) -> None:
+    """Raise `TrainingError` for a field of a spec's record that is no size."""
+    for name in names:
+        value = getattr(record, name)
+        if not least <= value <= MOST:
+            bound = f"at least {least}" if value < least else f"at most {MOST}"
+            raise TrainingError(f"expected {name} of {bound}, found {value if abs(value) < 2**63 else 'far more'}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,11 @@ class TaskSpec:
     length: int = 64
     kinds: int = 16
     symbols: int = 8
+
+    def __post_init__(self):
+        require_counts(self, "batch", "evaluation_bytes", "training_images", "patch", "length", "kinds", "symbols")
+        if not self.lengths or not all(1 <= length <= MOST for length in self.lengths):
+            raise TrainingError(f"expected task.lengths from 1 to {MOST}, found {shown(self.lengths)}: mend the spec")
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,13 @@ class ModelSpec:
     skip: Skip = "learned"
     gate: bool = True
 
+    def __post_init__(self):
+        require_counts(self, "width", "layers", "states", "repeats", "p")
+        require_counts(self, "dt_rank", least=0)
+        for name in ("embedding_scale", "depth_step", "threshold", "scale", "tau"):
+            if not math.isfinite(getattr(self, name)):
+                raise TrainingError(f"expected a finite model.{name}, found {getattr(self, name)}: mend the spec")
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -117,6 +145,10 @@ class Experiment:
     model: ModelSpec
     recipe: Recipe
     seed: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.seed < 2**32:
+            raise TrainingError(f"expected a seed from 0 to {2**32 - 1}, found {shown(self.seed)}: mend the spec")
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -139,20 +171,17 @@ def read_experiment(name: str | PathLike[str], changes: dict[str, str] | None = 
     """
     stem, table = read_table(name, changes)
     if "arms" in table:
-        raise TrainingError(f"expected an experiment, found {stem!a}, a study of several: `read_study` reads it")
+        raise TrainingError(f"expected an experiment, found {shown(stem)}, a study of several: `read_study` reads it")
     return experiment_from(stem, table)
 
 
 def read_table(name: str | PathLike[str], changes: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:
     """(name, table) of a spec, with some values changed; see `read_experiment`."""
     path = Path(name) if str(name).endswith(".toml") else SPECS / f"{name}.toml"
-    if not path.is_file():
+    if not path.exists():
         known = ", ".join(experiment_names())
-        raise TrainingError(f"expected an experiment, found {str(name)!a}: choose from {known}, or a .toml file")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"expected TOML, found {error} in {path}: mend the file") from error
+        raise TrainingError(f"expected an experiment, found {shown(name)}: choose from {known}, or a .toml file")
+    table = read_toml(path)
     for key, text in (changes or {}).items():
         _set(table, key, _value(text))
     return path.stem, table
@@ -213,8 +242,8 @@ def build_task(experiment: Experiment, data: str | PathLike[str] | None) -> Abst
 
 
 def _texts(spec: TaskSpec, data: Path):
-    training = read_bytes(data / spec.training if spec.training else data)
-    return (training, read_bytes(data / spec.validation)) if spec.validation else split(training)
+    training = read_bytes(data_file(data, spec.training) if spec.training else data)
+    return (training, read_bytes(data_file(data, spec.validation))) if spec.validation else split(training)
 
 
 def build_model(experiment: Experiment, task: AbstractTask) -> Trainable:
@@ -291,25 +320,32 @@ def _reordering(spec: ModelSpec, channels: int, key):
 def _value(text: str) -> Any:
     """A TOML value, or a bare word as it stands."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
     first, _, rest = key.partition(".")
-    if rest:
-        _set(table.setdefault(first, {}), rest, value)
-    else:
+    if not rest:
         table[first] = value
+        return
+    inner = table.setdefault(first, {})
+    if not isinstance(inner, dict):
+        raise TrainingError(f"expected a table at {shown(first)}, found {shown(inner)}: mend the spec")
+    _set(inner, rest, value)
 
 
 def checked_record(kind, table: dict[str, Any], where: str):
     """A record of the kind from a table, every key and type checked."""
     fields = {one.name: one for one in dataclasses.fields(kind)}
+    if not isinstance(table, dict):
+        raise TrainingError(f"expected a table at {where}, found {shown(table)}: mend the spec")
     for key in table:
         if key not in fields:
-            raise TrainingError(f"expected one of {', '.join(fields)} in {where}, found {key!a}: check its spelling")
+            raise TrainingError(
+                f"expected one of {', '.join(fields)} in {where}, found {shown(key)}: check its spelling"
+            )
     missing = [
         name
         for name, one in fields.items()
@@ -339,5 +375,5 @@ def _fitted(value: Any, wanted: Any, where: str) -> Any:
         fits = dataclasses.is_dataclass(wanted)
     if not fits:
         expected = " or ".join(map(repr, choices)) if origin is Literal else str(wanted)
-        raise TrainingError(f"expected {expected} for {where}, found {value!a}")
+        raise TrainingError(f"expected {expected} for {where}, found {shown(value)}")
     return value

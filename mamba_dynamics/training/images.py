@@ -5,9 +5,11 @@ IDX: two zero bytes, a type code (8: unsigned bytes), the number of axes, each a
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,46 +18,66 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from .._errors import DataError
+from .._allowance import allowance
+from .._errors import CheckpointError, DataError
+from ..checkpoints.base import shown
+from ..checkpoints.files import open_regular
 from .batches import AbstractTask, PatchBatch, generator
+from .data_files import data_file
 
 _UNSIGNED_BYTES = 8
-#: No file of images that a CPU trains on is larger, however small it is compressed.
+_GZIP = b"\x1f\x8b"
+#: No file of images that a CPU trains on is larger.
 MOST_BYTES = 1 << 30
+_CHUNK = 1 << 20
 
 
 def read_idx(path: str | Path) -> NDArray[np.uint8]:
     """The array of an IDX file of unsigned bytes, gzipped or not.
 
     Raises:
-        DataError: not such a file, or more than `MOST_BYTES` in it.
+        DataError: not such a file, more than `MOST_BYTES` in it, or more than a file of its size may cost.
     """
     path = Path(path)
     try:
-        with path.open("rb") as raw:
-            gzipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if gzipped else path.open("rb") as file:
-            return _parse(file, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"expected an IDX file, found {error} in {path}: download it again") from error
+        with open_regular(path) as raw:
+            size = os.fstat(raw.fileno()).st_size
+            gzipped = raw.read(2) == _GZIP
+            raw.seek(0)
+            with gzip.open(raw) if gzipped else nullcontext(raw) as file:
+                return _parse(file, path, size)
+    except (OSError, EOFError, zlib.error, CheckpointError) as error:
+        raise DataError(f"expected an IDX file, found {shown(error)} in {shown(path)}: download it again") from error
 
 
-def _parse(file: "BinaryIO | gzip.GzipFile", path: Path) -> NDArray[np.uint8]:
+def _parse(file: "BinaryIO | gzip.GzipFile", path: Path, file_size: int) -> NDArray[np.uint8]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != _UNSIGNED_BYTES or not 1 <= magic[3] <= 4:
-        raise DataError(f"expected an IDX file of unsigned bytes, found one that begins with {magic.hex()}: {path}")
+        raise DataError(
+            f"expected an IDX file of unsigned bytes, found one that begins with {magic.hex()}: {shown(path)}"
+        )
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
-        raise DataError(f"expected {magic[3]} axes, found a file that ends before them: {path}; download it again")
+        raise DataError(
+            f"expected {magic[3]} axes, found a file that ends before them: {shown(path)}; download it again"
+        )
     shape = struct.unpack(f">{magic[3]}I", header)
     size = math.prod(shape)
-    if size > MOST_BYTES:
-        raise DataError(f"expected at most {MOST_BYTES} bytes of images, found a shape of {shape} in {path}")
-    data = file.read(size + 1)
-    if len(data) != size:
-        found = "more" if len(data) > size else str(len(data))
-        raise DataError(f"expected {size} bytes for the shape {shape}, found {found} in {path}; download it again")
-    return np.frombuffer(data, np.uint8).reshape(shape)
+    if size > min(MOST_BYTES, allowance(file_size)):
+        raise DataError(
+            f"expected at most {min(MOST_BYTES, allowance(file_size))} bytes of images, found a shape of {shape} in "
+            f"{shown(path)}; if it is a true set that is packed very well, unpack it first"
+        )
+    data = np.empty(size + 1, np.uint8)
+    view, done = data.data, 0
+    while done <= size and (got := file.readinto(view[done : done + _CHUNK])):
+        done += got
+    if done != size:
+        found = "more" if done > size else str(done)
+        raise DataError(
+            f"expected {size} bytes for the shape {shape}, found {found} in {shown(path)}; download it again"
+        )
+    return data[:size].reshape(shape)
 
 
 def patches(images: UInt8[np.ndarray, "B H W"], side: int) -> NDArray[np.float32]:
@@ -111,7 +133,8 @@ def mnist(folder: str | Path, *, side: int, training: int, batch_size: int, seed
     Raises:
         DataError: not one images file (three axes) and one labels file (one axis) there, or too few images.
     """
-    arrays = [read_idx(path) for path in sorted(Path(folder).glob("*idx*"))]
+    names = sorted(path.name for path in Path(folder).glob("*idx*"))
+    arrays = [read_idx(data_file(Path(folder), name)) for name in names]
     images, labels = ([one for one in arrays if one.ndim == axes] for axes in (3, 1))
     if len(images) != 1 or len(labels) != 1:
         raise DataError(

@@ -1,6 +1,7 @@
 """How a run trains: AdamW, a linear warm-up and a cosine, clipped gradients, and when it looks and stops."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -36,8 +37,13 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise TrainingError(f"expected {name} of at least 1, found {getattr(self, name)}")
         for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise TrainingError(f"expected a positive {name}, found {getattr(self, name)}")
+        for name in ("final_share", "decay", "patience"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise TrainingError(f"expected {name} of at least 0, found {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise TrainingError(f"expected betas from 0 to below 1, found {self.betas}")
         if not 0 <= self.warmup < self.steps:
             raise TrainingError(f"expected a warm-up of less than the {self.steps} steps, found {self.warmup}")
 

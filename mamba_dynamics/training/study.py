@@ -30,10 +30,14 @@ import numpy as np
 from .._documents import to_json
 from .._errors import TrainingDiverged, TrainingError
 from .._files import write_whole
+from .._stop import signals_kept_from_children
+from ..checkpoints.base import shown
 from .experiment import Experiment, checked_record, experiment_from, read_table
 from .statistics import ALPHA, detectable, holm, paired_effect
 
 RESULTS = "results.json"
+#: Seeds of a study: more are a mistake.
+MOST_SEEDS = 10_000
 
 Metric = Literal["bits", "accuracy"]
 Expected = Literal["better", "worse", "equal", ""]
@@ -89,18 +93,29 @@ def read_study(name: str | PathLike[str], changes: dict[str, str] | None = None)
     """
     stem, table = read_table(name, changes)
     own = {key: table.pop(key) for key in OWN_KEYS if key in table}
-    contrasts = [checked_record(Contrast, one, "contrasts") for one in own.pop("contrasts", [])]
-    arms = own.pop("arms", {})
+    contrasts, arms = own.pop("contrasts", []), own.pop("arms", {})
+    if not isinstance(arms, dict) or not all(isinstance(one, dict) for one in arms.values()):
+        raise TrainingError(f"expected arms to be tables of values, found {shown(arms)}: mend the spec")
+    if not isinstance(contrasts, list):
+        raise TrainingError(f"expected contrasts to be a list of tables, found {shown(contrasts)}: mend the spec")
+    for arm in arms:
+        if arm in ("", ".", "..") or any(sign in arm for sign in "/\\\0:"):
+            raise TrainingError(f"expected arms with names of folders, found {shown(arm)}: mend the spec")
+    contrasts = [checked_record(Contrast, one, "contrasts") for one in contrasts]
     title = table.get("title", "")
     study = checked_record(
         Study, {"name": stem, "title": title, "table": table, "arms": arms, "contrasts": contrasts, **own}, "study"
     )
-    if not arms or study.seeds < 1:
-        raise TrainingError(f"expected arms and at least one seed, found {len(arms)} and {study.seeds}: mend the spec")
+    if not arms or not 1 <= study.seeds <= MOST_SEEDS:
+        raise TrainingError(
+            f"expected arms and 1 to {MOST_SEEDS} seeds, found {len(arms)} and {shown(study.seeds)}: mend the spec"
+        )
     for contrast in study.contrasts:
         for arm in (contrast.arm, contrast.against):
             if arm not in arms:
-                raise TrainingError(f"expected one of {', '.join(arms)} in contrasts, found {arm!a}: mend the spec")
+                raise TrainingError(
+                    f"expected one of {shown(', '.join(arms))} in contrasts, found {shown(arm)}: mend the spec"
+                )
     for arm in arms:
         study.experiment(arm, 0)
     return study
@@ -130,9 +145,10 @@ def run_study(
     wanted = list(study.runs())
     found: dict[tuple[str, int], dict[str, Any]] = {}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker) as pool:
-        futures: dict[Future, tuple[str, int]] = {
-            pool.submit(_one_run, study, arm, seed, data, folder): (arm, seed) for arm, seed in wanted
-        }
+        with signals_kept_from_children():
+            futures: dict[Future, tuple[str, int]] = {
+                pool.submit(_one_run, study, arm, seed, data, folder): (arm, seed) for arm, seed in wanted
+            }
         try:
             for future in as_completed(futures):
                 found[futures[future]] = future.result()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .._errors import DataError
 from .batches import AbstractTask, TokenBatch, generator
+from .data_files import read_data_file
 
 #: Byte values: the vocabulary of a model on bytes.
 BYTE_VALUES = 256
@@ -32,22 +33,15 @@ def read_bytes(path: str | Path) -> Bytes:
     path = Path(path)
     if path.is_dir():
         inside = sorted(one.relative_to(path) for one in path.rglob("*") if one.is_file() and not one.is_symlink())
-        parts = [_read(path / one) + END_OF_FILE for one in inside]
+        parts = [part for one in inside for part in (read_data_file(path / one), END_OF_FILE)]
     elif path.is_file():
-        parts = [_read(path)]
+        parts = [read_data_file(path)]
     else:
         raise DataError(f"expected a text file or a folder of them, found nothing at {path}: check --data")
-    text = b"".join(parts)
+    text = parts[0] if len(parts) == 1 else b"".join(parts)
     if len(text) < 2:
         raise DataError(f"expected at least two bytes of text, found {len(text)} in {path}: check --data")
     return np.frombuffer(text, np.uint8)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"expected to read {path}, found: {error.strerror}; check its permissions") from error
 
 
 def split(text: Bytes, held_out: float = 0.1) -> tuple[Bytes, Bytes]:

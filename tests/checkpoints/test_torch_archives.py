@@ -398,7 +398,8 @@ GREEDY = {
     "a call through a type": program("torch._tensor _rebuild_from_type_v2", b"(ccollections\nCounter\nNN}t"),
     "a call from the memo": b"\x80\x02ctorch\nFloatStorage\nq\x000h\x00K\x09\x85R.",
     "a call of a container": b"\x80\x02}K\x09\x85R.",
-    "copies of a list": b"\x80\x02](" + b"N" * 20_000 + b"eq\x000" + b"ccollections\nCounter\nh\x00\x85R0" * 20_000 + b"N.",
+    "copies of a list": b"\x80\x02](" + b"N" * 20_000 + b"eq\x000"
+    + b"ccollections\nCounter\nh\x00\x85R0" * 20_000 + b"N.",
     "copies of a state": b"\x80\x02}(" + b"NN" * 20_000 + b"uq\x000"
     + b"ccollections\nOrderedDict\n)Rh\x00b0" * 20_000 + b"N.",
     "empty lists": b"\x80\x02](" + b"]" * 1_000_000 + b"e.",
