@@ -130,7 +130,7 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     expected = _expected(description, groups, found)
     sizes = tuple(_measured(layer, expected) for layer in found)
     _require_count(found, description)
-    _require_few_states(found, sizes)
+    _require_possible(found, sizes)
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
@@ -236,8 +236,13 @@ def _require_count(found: tuple[FoundLayer, ...], description: Description) -> N
         )
 
 
-def _require_few_states(found: tuple[FoundLayer, ...], sizes: tuple[Sizes, ...]) -> None:
+def _require_possible(found: tuple[FoundLayer, ...], sizes: tuple[Sizes, ...]) -> None:
     for layer, size in zip(found, sizes, strict=True):
+        if not size["d_state"].value or not size["d_inner"].value:
+            raise CheckpointError(
+                f"{layer.tensors.name}: expected channels and states, found {size['d_inner'].value} and "
+                f"{size['d_state'].value}; the file was saved without its weights"
+            )
         if size["d_state"].value > MOST_STATES:
             raise UnsafeFile(
                 f"{layer.tensors.name}: expected at most {MOST_STATES} states a channel, found "

@@ -40,7 +40,7 @@ class Config:
         value = self.values.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
             raise self._wrong(key, "a positive whole number", value)
         return value
 

@@ -23,7 +23,7 @@ from .folder import allowed_root, inside
 
 MAX_BYTES = 100_000_000
 #: Limits of the library's process: seconds of a processor, and bytes beside MEMORY_PER_BYTE for each byte of the file.
-SECONDS, MEMORY, MEMORY_PER_BYTE = 60, 4_000_000_000, 20
+SECONDS, MEMORY, MEMORY_PER_BYTE = 60, 1_500_000_000, 20
 #: The vocabulary of a model that reads bytes.
 BYTES = 256
 

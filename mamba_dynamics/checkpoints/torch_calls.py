@@ -7,7 +7,7 @@ from above, how much memory all of it takes: `set(list)` in a few bytes copies a
 
 import pickletools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ CONTAINERS = frozenset({"collections.OrderedDict", "collections.Counter", "built
 OTHERS = frozenset({"torch.serialization._get_layout", "torch.Size", "torch.device"})
 
 #: Bytes that an instruction may take, a tensor, each byte of a text, and what a container copies for each instruction.
-_PER_INSTRUCTION, _PER_TENSOR, _PER_LETTER, _PER_COPY = 160, 1000, 5, 56
+_PER_INSTRUCTION, _PER_TENSOR, _PER_LETTER, _PER_COPY = 320, 1000, 5, 56
 
 _PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
 _TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
@@ -35,7 +35,7 @@ _MARK = pickletools.markobject
 Instruction = tuple[pickletools.OpcodeInfo, Any]
 
 
-def storages_of(pickle: bytes, file_size: int, path: Path) -> tuple[str, ...]:
+def storages_of(program: Iterable[Instruction], file_size: int, path: Path) -> tuple[str, ...]:
     """The names of the records of its storages, in the order in which they are first asked for.
 
     Raises:
@@ -43,7 +43,7 @@ def storages_of(pickle: bytes, file_size: int, path: Path) -> tuple[str, ...]:
             may cost. CorruptFile: it is no whole pickle.
     """
     machine = _Machine(path, file_size)
-    for instruction in instructions(pickle, path):
+    for instruction in program:
         machine.step(*instruction)
     return tuple(machine.storages)
 

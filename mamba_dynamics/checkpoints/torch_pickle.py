@@ -12,14 +12,23 @@ walk has a budget in proportion to the pickle's size.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .._allowance import FREE
 from .._errors import CorruptFile, UnsafeFile
 from .base import require_text_names, shown
-from .torch_calls import CONTAINERS, OTHERS, REBUILDS, WITH_STATE, instructions, storages_of, stores_objects
+from .torch_calls import (
+    CONTAINERS,
+    OTHERS,
+    REBUILDS,
+    WITH_STATE,
+    Instruction,
+    instructions,
+    storages_of,
+    stores_objects,
+)
 
 _PLAIN_GLOBALS = CONTAINERS | OTHERS | REBUILDS | {WITH_STATE, "torch.nn.parameter.Parameter"}
 _STORAGE_OR_DTYPE = re.compile(r"torch\.((?!Typed|Untyped)[A-Za-z0-9]+Storage|u?int\d+|b?float\d+\w*|complex\d+|bool)")
@@ -37,12 +46,16 @@ def require_plain_pickle(pickle: bytes, file_size: int, path: Path) -> tuple[str
     Raises `UnsafeFile` if the pickle names or calls anything that a state dict of tensors does not need, or may take
     more memory than a file of this size may cost.
     """
-    for opcode, argument in instructions(pickle, path):
+    return storages_of(_plain(instructions(pickle, path), path), file_size, path)
+
+
+def _plain(found: Iterable[Instruction], path: Path) -> Iterator[Instruction]:
+    for opcode, argument in found:
         name = str(argument).replace(" ", ".", 1)
         named = opcode.name in ("GLOBAL", "INST")
         if named and name not in _PLAIN_GLOBALS and not _STORAGE_OR_DTYPE.fullmatch(name):
             raise stores_objects(path, f"it names {shown(name)}")
-    return storages_of(pickle, file_size, path)
+        yield opcode, argument
 
 
 def named_tensors(root: Any, is_tensor: type, pickle_size: int, path: Path) -> dict[str, Any]:

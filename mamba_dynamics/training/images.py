@@ -87,6 +87,8 @@ def patches(images: UInt8[np.ndarray, "B H W"], side: int) -> NDArray[np.float32
         DataError: the side divides neither height nor width.
     """
     count, height, width = images.shape
+    if not images.size:
+        raise DataError(f"expected images with pixels, found {count} of {height} x {width}: check --data")
     if height % side or width % side:
         raise DataError(f"expected patches whose side divides {height} x {width}, found {side}: choose a divisor")
     cut = images.reshape(count, height // side, side, width // side, side).transpose(0, 1, 3, 2, 4)

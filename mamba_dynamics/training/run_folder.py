@@ -62,7 +62,8 @@ class RunFolder:
         if changed:
             what = shown(", ".join(changed))[1:-1]
             raise TrainingError(
-                f"expected {self.path} to be empty or to hold this run, found one with another {what}: choose another --out"
+                f"expected {self.path} to be empty or to hold this run, found one with another {what}: "
+                "choose another --out"
             )
 
     def save(self, state: Any, step: int) -> None:
