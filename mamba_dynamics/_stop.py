@@ -12,13 +12,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from ._files import discard_unfinished
 
 #: Seconds after a signal at which the process ends however busy it is.
-PATIENCE = 5.0
+PATIENCE = 3.0
 READER_GONE = 128 + 13
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -68,21 +69,30 @@ class _Stop:
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
         if self.number is not None:
-            self.leave()
+            self.leave(at_once=True)
         self.number = number
         # An exception that is raised where none can be caught is printed by Python; so are those of threads.
         sys.unraisablehook = threading.excepthook = lambda *_: None
-        _end_children()
-        watch = threading.Timer(PATIENCE, self.leave)
-        watch.daemon = True
-        watch.start()
+        threading.Thread(target=self._watch, daemon=True).start()
         raise Stopped(number)
 
-    def leave(self) -> None:
-        """End the process at once: no library has a say any more."""
+    def _watch(self) -> None:
+        """End what a pool still starts, so that nobody waits for it, and in the end the process."""
+        began = time.monotonic()
+        while time.monotonic() - began < PATIENCE:
+            _end_children()
+            time.sleep(0.05)
+        self.leave()
+
+    def leave(self, *, at_once: bool = False) -> None:
+        """End the process: no library has a say any more, and `at_once` not even its cleaning."""
         assert self.number is not None
         discard_unfinished()
         _end_children()
+        if not at_once:
+            cleaning = threading.Thread(target=_give_back_semaphores, daemon=True)
+            cleaning.start()
+            cleaning.join(1.0)
         with contextlib.suppress(OSError, ValueError):
             cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
             os.write(2, f"{cursor}mamba-dynamics: {_WORDS[signal.Signals(self.number)]}\n".encode())
@@ -90,10 +100,17 @@ class _Stop:
 
 
 def _end_children() -> None:
-    """Kill the processes of pools, and let go of their semaphores, which the system would keep."""
+    """Kill the processes of pools."""
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is None:
         return
     for child in multiprocessing.active_children():
         with contextlib.suppress(OSError, ValueError, AttributeError):
             child.kill()
+
+
+def _give_back_semaphores() -> None:
+    """Run what `multiprocessing` runs at an exit: the semaphores of pools have names, which the system would keep."""
+    if "multiprocessing.util" in sys.modules:
+        with contextlib.suppress(Exception):
+            sys.modules["multiprocessing.util"]._run_finalizers(0)

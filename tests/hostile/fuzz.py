@@ -8,6 +8,7 @@ Input number N of a reader and a seed is always the same. One that breaks a dema
 """
 
 import argparse
+import math
 import resource
 import sys
 import tempfile
@@ -68,7 +69,7 @@ def plan(names: list[str], inputs: int | None, seconds: float | None) -> list[tu
     """(reader, inputs, seconds) of all readers that can be run here."""
     chosen = [PARSERS[name] for name in names or PARSERS if PARSERS[name].available]
     shares = sum(one.share for one in chosen)
-    each = [max(1, round((inputs or 10**9) * one.share / shares)) for one in chosen]
+    each = [math.ceil((inputs or 10**9) * one.share / shares) for one in chosen]
     time_for_each = float("inf") if seconds is None else seconds / len(chosen)
     return [(one, count, time_for_each) for one, count in zip(chosen, each, strict=True)]
 

@@ -1,0 +1,263 @@
+"""Faults as real processes meet them: signals at any moment, a full disk, a read-only folder, a reader that went away.
+
+The moments are random: the seed is in the test's name where it fails, HOSTILE_SEED repeats it, HOSTILE_ROUNDS asks for
+more of them.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SEED = int(os.environ.get("HOSTILE_SEED", random.SystemRandom().randrange(10**6)))
+ROUNDS = int(os.environ.get("HOSTILE_ROUNDS", "1"))
+
+TRAIN = (
+    "train", "induction-heads", "--set", "task.length=12", "--set", "task.kinds=4", "--set", "model.width=8",
+    "--set", "model.layers=1", "--set", "recipe.warmup=1", "--set", "recipe.steps=4000",
+    "--set", "recipe.evaluate_every=20", "--set", "recipe.save_every=5", "--out", "{out}/run",
+)  # fmt: skip
+
+#: Each with how long it takes, so that the moments of a signal fall anywhere in its life; {out} is its folder.
+COMMANDS = {
+    "classify": (("classify", "--json"), 1.5),
+    "classify --text": (("classify", "--text", "The old man", "--integrate", "2"), 4.0),
+    "report": (("report", "--out", "{out}/report.html"), 1.5),
+    "figures": (("figures", "regimes_in_training", "--out", "{out}"), 3.0),
+    "verify": (("verify", "--theorem", "dichotomy", "--cases", "40", "--processes", "2"), 4.0),
+    "simulate": (("simulate", "--mu", "1", "--s-delta", "1", "--a", "1", "--x0", "1,2,3"), 3.0),
+    "train": (TRAIN, 5.0),
+}  # fmt: skip
+SIGNALS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM}
+
+
+def start(arguments, out: Path, **options) -> subprocess.Popen:
+    """The command in a session of its own, as a terminal starts it."""
+    filled = [part.replace("{out}", str(out)) for part in arguments]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+    return subprocess.Popen([sys.executable, "-m", "mamba_dynamics", *filled], start_new_session=True, **options)
+
+
+def run(arguments, out: Path, **options) -> subprocess.CompletedProcess:
+    process = start(arguments, out, **options)
+    stdout, stderr = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def wait_until_it_listens(process: subprocess.Popen) -> None:
+    """Python itself starts, and dies by a signal as it likes, until the first lines of the package are run."""
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")
+        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.005)
+
+
+def nothing_left(process: subprocess.Popen) -> bool:
+    """Whether no process of its session lives a few seconds later."""
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def require_whole(out: Path) -> None:
+    """Every file is whole and none is temporary."""
+    for file in (one for one in out.rglob("*") if one.is_file()):
+        assert not file.name.startswith("."), f"{file.name} was left behind"
+        if file.suffix == ".html":
+            assert file.read_text().rstrip().endswith("</html>")
+        if file.name in ("run.json", "results.json"):
+            json.loads(file.read_text())
+        if file.name == "log.jsonl":
+            for line in file.read_text().splitlines():
+                json.loads(line)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the moments are taken from /proc")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_signal_at_any_moment(name, tmp_path):
+    arguments, seconds = COMMANDS[name]
+    rng = random.Random(f"{SEED} {name}")
+    for number in range(ROUNDS):
+        out = tmp_path / str(number)
+        out.mkdir()
+        kind, moment = rng.choice(list(SIGNALS)), seconds * rng.random()
+        process = start(arguments, out)
+        wait_until_it_listens(process)
+        time.sleep(moment)
+        if process.poll() is None:
+            if kind == "Ctrl-C":
+                os.killpg(process.pid, SIGNALS[kind])  # a terminal tells all processes of the command
+            else:
+                process.send_signal(SIGNALS[kind])
+        stdout, stderr = process.communicate(timeout=60)
+        where = f"HOSTILE_SEED={SEED}, {kind} after {moment:.2f} s: {stderr}"
+        assert nothing_left(process), where
+        require_whole(out)
+        if process.returncode in (0, 3):
+            continue  # it was done before
+        assert process.returncode == 128 + SIGNALS[kind], where
+        assert stderr == f"mamba-dynamics: {'interrupted' if kind == 'Ctrl-C' else 'terminated'}\n", where
+        if name == "classify":
+            assert stdout == "" or json.loads(stdout), where
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    process = start(TRAIN, tmp_path)
+    wait_until_it_listens(process)
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr == "mamba-dynamics: interrupted\n"
+
+
+def test_a_stopped_training_goes_on(tmp_path):
+    state = tmp_path / "run" / "state.eqx"
+    before = 0
+    for _ in range(2):
+        process = start(TRAIN, tmp_path)
+        began = time.monotonic()
+        while saved_step(state) == before and process.poll() is None and time.monotonic() - began < 120:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        require_whole(tmp_path)
+        assert before < saved_step(state) < 4000
+        before = saved_step(state)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(20, 20 * len(steps) + 1, 20)), "each evaluation once"
+
+
+def saved_step(state: Path) -> int:
+    return int(state.read_bytes().split(b"\n")[0]) if state.exists() else 0
+
+
+# --- file systems --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 256 kB; it is filled, or made read-only, by the tests."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"mounting a small file system is not allowed here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path, free: int) -> None:
+    """Leave about `free` bytes."""
+    with (place / "filler").open("wb") as file:
+        status = os.statvfs(place)
+        file.write(bytes(max(0, status.f_bavail * status.f_frsize - free)))
+
+
+WRITERS = {
+    "report": ("report", "--out", "{out}/report.html"),
+    "figures": ("figures", "regimes_in_training", "--out", "{out}"),
+    "train": TRAIN,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_gets_one_line(name, small_disk):
+    fill(small_disk, 12_000)
+    found = run(WRITERS[name], small_disk)
+    assert found.returncode == 1
+    # Before it lie lines of progress, where it took long.
+    assert "No space left on device" in found.stderr.splitlines()[-1], found.stderr
+    assert "Traceback" not in found.stderr
+    (small_disk / "filler").unlink()
+    assert not (small_disk / "report.html").exists()
+    assert not [one for one in small_disk.rglob(".*") if one.is_file()], "a temporary file was left behind"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_read_only_folder_gets_one_line(name, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    found = run(WRITERS[name], small_disk)
+    assert found.returncode == 1
+    assert len(found.stderr.splitlines()) == 1, found.stderr
+    assert "Read-only file system" in found.stderr
+
+
+def test_a_report_on_a_full_disk_leaves_the_old_one(small_disk):
+    (small_disk / "report.html").write_text("old")
+    fill(small_disk, 12_000)
+    assert run(WRITERS["report"], small_disk).returncode == 1
+    assert (small_disk / "report.html").read_text() == "old"
+
+
+# --- stdout --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [("classify",), ("classify", "--json")])
+def test_a_full_stdout_gets_one_line(arguments, tmp_path):
+    with open("/dev/full", "w") as full:
+        found = run(arguments, tmp_path, stdout=full)
+    assert found.returncode == 1
+    assert len(found.stderr.splitlines()) == 1, found.stderr
+    assert "No space left on device" in found.stderr
+
+
+@pytest.mark.parametrize("arguments", [("classify",), ("classify", "--json"), ("train", "--list"), ("--help",)])
+def test_a_reader_that_goes_away_is_no_error_to_speak_of(arguments, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    found = run(arguments, tmp_path, stdout=writing)
+    os.close(writing)
+    assert found.stderr == ""
+    # The help is printed by a library, which has a code of its own.
+    assert found.returncode == (1 if arguments == ("--help",) else 141)
+
+
+# --- files that change ---------------------------------------------------------------------------
+
+READER = """
+import sys
+from mamba_dynamics import CheckpointError, open_checkpoint
+checkpoint = open_checkpoint(sys.argv[1])
+print("open", flush=True)
+sys.stdin.readline()
+try:
+    checkpoint.layer(0)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("change", ["truncated", "replaced", "removed"])
+def test_a_file_that_changes_while_it_is_open(change, tmp_path):
+    whole = (Path(__file__).resolve().parents[1] / "fixtures" / "mamba" / "model.safetensors").read_bytes()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(whole)
+    command = [sys.executable, "-c", READER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        if change == "truncated":
+            os.truncate(path, 4096)
+        elif change == "replaced":
+            (tmp_path / "other").write_bytes(whole)
+            os.replace(tmp_path / "other", path)
+        else:
+            path.unlink()
+        answer, _ = process.communicate("go on\n", timeout=60)
+    assert process.returncode == 0, "it was killed"
+    assert "since it was opened" in answer
