@@ -3,18 +3,15 @@
 Signals are looked after before anything that takes time is imported.
 """
 
-from ._stop import stoppable
+from ._stop import end_by_signals
 
 
 def main() -> None:
     """Run the command line."""
+    end_by_signals()
+    from .cli import main
 
-    def run() -> None:
-        from .cli import main
-
-        main()
-
-    stoppable(run)
+    main()
 
 
 if __name__ == "__main__":

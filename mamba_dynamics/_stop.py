@@ -2,9 +2,8 @@
 
     130   Ctrl-C (SIGINT)          143   SIGTERM          141   the reader of stdout went away (`| head`)
 
-The first signal raises `Stopped`, so that what is open is closed on the way out: bars are taken down, temporary files
-removed, processes ended. A library may swallow an exception, or wait; so a second signal, and a few seconds, end the
-process without asking, after the same cleaning.
+The process ends where the signal finds it, after its temporary files are removed and its processes are killed. No
+exception is raised for it: compiled libraries abort where one passes through them, and some swallow it.
 """
 
 import contextlib
@@ -12,94 +11,77 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from ._files import discard_unfinished
 
-#: Seconds after a signal at which the process ends however busy it is.
-PATIENCE = 3.0
 READER_GONE = 128 + 13
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-_SHOW_CURSOR = "\x1b[?25h"
+#: A terminal's line emptied, and its cursor shown: a bar may have been drawn there.
+_CLEAR = "\r\x1b[K\x1b[?25h"
+#: Seconds that giving back semaphores may take.
+_PATIENCE = 1.0
 
 
-class Stopped(BaseException):
-    """The process was asked to end; no `Exception`, so that nothing takes it for an error of its own."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
-
-
-def stoppable(run: Callable[[], object]) -> None:
-    """Run a command line; a signal ends the process with 128 and the signal's number, and one line on stderr."""
-    stop = _Stop()
-    for number in _SIGNALS:
-        signal.signal(number, stop.on_signal)
-    try:
-        run()
-    except BaseException:
-        # Whatever a library made of it on its way here.
-        if stop.number is None:
-            raise
-    if stop.number is not None:
-        stop.leave()
+def end_by_signals() -> None:
+    """From now on SIGINT and SIGTERM end the process with 128 and their number, and one line on stderr."""
+    for number in _WORDS:
+        signal.signal(number, _STOP.on_signal)
 
 
 @contextlib.contextmanager
-def signals_kept_from_children() -> Iterator[None]:
-    """Processes that are started inside are not interrupted by a terminal's Ctrl-C: the parent ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
+def starting_processes() -> Iterator[None]:
+    """Inside, processes are started: a signal waits until they are known, and no Ctrl-C of a terminal reaches them.
+
+    The parent ends them. Nothing changes in a program that did not ask for `end_by_signals`.
+    """
+    if signal.getsignal(signal.SIGTERM) != _STOP.on_signal:
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    _STOP.waiting = True
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _STOP.waiting = False
+        if _STOP.number is not None:
+            _STOP.leave(_STOP.number)
 
 
 class _Stop:
     def __init__(self):
         self.number: int | None = None
+        self.waiting = False
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
-        if self.number is not None:
-            self.leave(at_once=True)
-        self.number = number
-        # An exception that is raised where none can be caught is printed by Python; so are those of threads.
-        sys.unraisablehook = threading.excepthook = lambda *_: None
-        threading.Thread(target=self._watch, daemon=True).start()
-        raise Stopped(number)
+        first, self.number = self.number is None, self.number or number
+        if not self.waiting:
+            self.leave(self.number, at_once=not first)
 
-    def _watch(self) -> None:
-        """End what a pool still starts, so that nobody waits for it, and in the end the process."""
-        began = time.monotonic()
-        while time.monotonic() - began < PATIENCE:
-            _end_children()
-            time.sleep(0.05)
-        self.leave()
-
-    def leave(self, *, at_once: bool = False) -> None:
-        """End the process: no library has a say any more, and `at_once` not even its cleaning."""
-        assert self.number is not None
+    def leave(self, number: int, *, at_once: bool = False) -> NoReturn:
+        """End the process; `at_once` where it was asked before."""
         discard_unfinished()
-        _end_children()
+        _kill_children()
         if not at_once:
             cleaning = threading.Thread(target=_give_back_semaphores, daemon=True)
             cleaning.start()
-            cleaning.join(1.0)
-        with contextlib.suppress(OSError, ValueError):
-            cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
-            os.write(2, f"{cursor}mamba-dynamics: {_WORDS[signal.Signals(self.number)]}\n".encode())
-        os._exit(128 + self.number)
+            cleaning.join(_PATIENCE)
+        with contextlib.suppress(OSError):
+            clear = _CLEAR if os.isatty(2) else ""
+            os.write(2, f"{clear}mamba-dynamics: {_WORDS[signal.Signals(number)]}\n".encode())
+        os._exit(128 + number)
 
 
-def _end_children() -> None:
+_STOP = _Stop()
+
+
+def _kill_children() -> None:
     """Kill the processes of pools."""
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is None:
@@ -114,3 +96,9 @@ def _give_back_semaphores() -> None:
     if "multiprocessing.util" in sys.modules:
         with contextlib.suppress(Exception):
             sys.modules["multiprocessing.util"]._run_finalizers(0)
+
+
+def forget_stdout() -> None:
+    """What is left in the buffer of stdout goes nowhere: it cannot be written."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(Path(os.devnull), os.O_WRONLY), 1)

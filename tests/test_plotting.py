@@ -262,7 +262,15 @@ def test_a_stranger_s_file_name_is_text(report, tmp_path):
 @pytest.mark.parametrize("scale", [0.0, 1e-160, 1e150, 1e200])
 def test_extreme_weights_can_be_drawn(report, scale):
     layer = S6Layer.from_matrices(S_B=scale * np.diag([1.0, -1.0]), S_C=scale * np.eye(2), S_Delta=np.eye(2), a=1.0)
-    like(report, layer).plot()[0].figure.savefig("/dev/null", format="svg")
+    axes = like(report, layer).plot()
+    axes[0].figure.savefig("/dev/null", format="svg")
+    # M is diag(scale^2, -scale^2): two dots, or none where no float64 is as large.
+    expected = [] if scale > 1e154 else [-scale * scale, scale * scale]
+    for ax in axes[1:3]:
+        heights = sorted(height for dots in ax.collections for _, height in np.asarray(dots.get_offsets()).tolist())
+        assert heights == pytest.approx(expected, rel=1e-12, abs=0)
+        low, high = ax.get_ylim()
+        assert -np.inf < low < min(heights, default=0) <= max(heights, default=0) < high < np.inf
 
 
 @pytest.mark.parametrize("plot", PANELS)

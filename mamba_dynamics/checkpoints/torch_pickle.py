@@ -65,7 +65,7 @@ def named_tensors(root: Any, is_tensor: type, pickle_size: int, path: Path) -> d
     """
     tensors: dict[str, Any] = {}
     visits, letters = _VISITS_PER_BYTE * pickle_size, FREE // 8
-    open_containers = [(None, iter([(None, root)]))]
+    open_containers: list[tuple[Any, Iterator[tuple[Any, Any]]]] = [(None, iter([(None, root)]))]
     while open_containers:
         trail, items = open_containers[-1]
         key, value = next(items, (None, _NOTHING))

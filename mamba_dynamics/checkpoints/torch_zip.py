@@ -109,13 +109,13 @@ class TorchArchive(Archive):
         if size > self.bytes_total:
             # A stride of zero repeats one value: a few bytes could ask for all memory there is.
             raise CorruptFile(f"tensor {shown(name)} of {shown(self.path)} claims {size} bytes, more than the file has")
-        begin, _ = self._record(tensor) if size else (0, 0)
-        data = self._file.read(begin + tensor.storage_offset() * tensor.element_size(), _span(tensor)) if size else None
-        values = _strided(data, dtype, tensor) if data is not None else np.zeros(tensor.shape, np.uint8)
+        if not size:
+            return np.zeros(tuple(tensor.shape), np.float64 if dtype == "F64" else np.float32)
+        begin, _ = self._record(tensor)
+        data = self._file.read(begin + tensor.storage_offset() * tensor.element_size(), _span(tensor))
+        values = _strided(data, dtype, tensor)
         self._bytes_read += size
-        if data is None:
-            return values.astype(np.float64 if dtype == "F64" else np.float32)
-        return -values if tensor.is_neg() else values
+        return np.negative(values) if tensor.is_neg() else values
 
     def _record(self, tensor: Any) -> tuple[int, int]:
         """(first byte, bytes) of the record that a tensor's storage is."""

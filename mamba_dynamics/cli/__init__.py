@@ -5,12 +5,11 @@ undecided or theory and simulation disagree; 4 done, but `classify --fail-on` fo
 130 after Ctrl-C, 143 after SIGTERM, 141 where the reader of stdout went away.
 """
 
-import os
 import sys
 
 import typer
 
-from .._stop import READER_GONE
+from .._stop import READER_GONE, forget_stdout
 from .classify import classify
 from .doctor import doctor
 from .fidelity import fidelity
@@ -68,6 +67,5 @@ def _leave(code: int) -> None:
         print(f"mamba-dynamics: expected to write to stdout, found: {error.strerror}", file=sys.stderr)
     else:
         sys.exit(code)
-    # What is left in the buffer would be written, and fail, once more.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    forget_stdout()
     sys.exit(code)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def _arrays(file: WeightFile, stream: BinaryIO) -> dict[str, np.ndarray]:
             for entry in members:
                 with archive.open(entry) as member:
                     held = sum(array.nbytes for array in found.values())
-                    found[entry.filename[:-4]] = _array(member, entry.filename[:-4], file, held)
+                    found[entry.filename[:-4]] = _array(cast(BinaryIO, member), entry.filename[:-4], file, held)
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         raise CorruptFile(f"{shown(file.path)}: expected whole arrays, found {shown(error)}; save it again") from None
     return found

@@ -1,7 +1,6 @@
 """What every command shares: errors in one line, JSON on stdout, people's text through rich."""
 
 import functools
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ import typer
 
 from .._documents import printable, to_json
 from .._errors import MambaDynamicsError
-from .._stop import READER_GONE
+from .._stop import READER_GONE, forget_stdout
 
 #: Exit code of a run that is done but holds an undecided or contradicted verdict.
 UNDECIDED_OR_DISAGREES = 3
@@ -26,7 +25,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         except MambaDynamicsError as error:
             fail(str(error))
         except BrokenPipeError:
-            _forget_stdout()
+            forget_stdout()
             raise typer.Exit(READER_GONE) from None
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
@@ -38,11 +37,6 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return guarded
-
-
-def _forget_stdout() -> None:
-    """What is left in the buffer of stdout goes nowhere: its reader is gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def fail(message: str) -> None:

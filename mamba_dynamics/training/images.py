@@ -4,6 +4,7 @@ IDX: two zero bytes, a type code (8: unsigned bytes), the number of axes, each a
 """
 
 import gzip
+import io
 import math
 import os
 import struct
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import cast
 
 import equinox as eqx
 import numpy as np
@@ -44,13 +45,13 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
             size = os.fstat(raw.fileno()).st_size
             gzipped = raw.read(2) == _GZIP
             raw.seek(0)
-            with gzip.open(raw) if gzipped else nullcontext(raw) as file:
+            with gzip.open(raw) if gzipped else nullcontext(cast(io.BufferedIOBase, raw)) as file:
                 return _parse(file, path, size)
     except (OSError, EOFError, zlib.error, CheckpointError) as error:
         raise DataError(f"expected an IDX file, found {shown(error)} in {shown(path)}: download it again") from error
 
 
-def _parse(file: "BinaryIO | gzip.GzipFile", path: Path, file_size: int) -> NDArray[np.uint8]:
+def _parse(file: "io.BufferedIOBase | gzip.GzipFile", path: Path, file_size: int) -> NDArray[np.uint8]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != _UNSIGNED_BYTES or not 1 <= magic[3] <= 4:
         raise DataError(

@@ -30,7 +30,7 @@ import numpy as np
 from .._documents import to_json
 from .._errors import TrainingDiverged, TrainingError
 from .._files import write_whole
-from .._stop import signals_kept_from_children
+from .._stop import starting_processes
 from ..checkpoints.base import shown
 from .experiment import Experiment, checked_record, experiment_from, read_table
 from .statistics import ALPHA, detectable, holm, paired_effect
@@ -145,7 +145,7 @@ def run_study(
     wanted = list(study.runs())
     found: dict[tuple[str, int], dict[str, Any]] = {}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker) as pool:
-        with signals_kept_from_children():
+        with starting_processes():
             futures: dict[Future, tuple[str, int]] = {
                 pool.submit(_one_run, study, arm, seed, data, folder): (arm, seed) for arm, seed in wanted
             }

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._errors import HypothesisError, SolveError
 from .._outcomes import Truth
-from .._stop import signals_kept_from_children
+from .._stop import starting_processes
 from ..theorems.catalogue import CATALOGUE
 from ..theorems.contract import Pool, Theorem, WeakerClaim
 from ..theorems.steps import Settled, Step
@@ -176,7 +176,7 @@ def _work(pieces: list[_Piece], processes: int) -> Iterable[tuple[_Piece, Any]]:
         yield from ((piece, _do(piece)) for piece in pieces)
         return
     with ProcessPoolExecutor(min(processes, len(pieces)), mp_context=get_context("spawn")) as pool:
-        with signals_kept_from_children():
+        with starting_processes():
             futures = {pool.submit(_do, piece): piece for piece in pieces}
         try:
             for future in as_completed(futures):

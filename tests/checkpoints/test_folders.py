@@ -202,14 +202,24 @@ def test_a_bad_index_is_refused(tmp_path, fault):
     assert word in refusal(shards(tmp_path, weight_map), error)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"weight_map": 1}', '{"weight_map":{"a":"x","a":"y"}}', "\0"])
+NO_INDEX = {
+    "": "not valid JSON",
+    "[]": "a JSON list, expected an object",
+    "{": "not valid JSON",
+    '{"weight_map": 1}': "has no weight_map",
+    '{"weight_map":{"a":"x","a":"y"}}': "duplicate key 'a'",
+    "\0": "not valid JSON",
+}
+
+
+@pytest.mark.parametrize("text", NO_INDEX)
 def test_an_index_that_is_no_index_is_corrupt(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)
-    refusal(tmp_path, CorruptFile)
+    assert NO_INDEX[text] in refusal(tmp_path, CorruptFile)
 
 
 def test_an_index_of_an_index_is_refused(tmp_path):
-    refusal(shards(tmp_path, {"a": "model.safetensors.index.json"}), CorruptFile)
+    assert "it is JSON" in refusal(shards(tmp_path, {"a": "model.safetensors.index.json"}), CorruptFile)
 
 
 # --- the Hugging Face cache ----------------------------------------------------------------------
