@@ -24,6 +24,9 @@ TRAIN = (
     "--set", "recipe.evaluate_every=20", "--set", "recipe.save_every=5", "--out", "{out}/run",
 )  # fmt: skip
 
+#: What takes longer than a run of all tests allows; tests/training kills a run and goes on with it every time.
+LONG = pytest.mark.skipif(ROUNDS < 2, reason="takes half a minute: HOSTILE_ROUNDS=2 runs it")
+
 #: Each with how long it takes, so that the moments of a signal fall anywhere in its life; {out} is its folder.
 COMMANDS = {
     "classify": (("classify", "--json"), 1.5),
@@ -123,6 +126,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     assert stderr == "mamba-dynamics: interrupted\n"
 
 
+@LONG
 def test_a_stopped_training_goes_on(tmp_path):
     state = tmp_path / "run" / "state.eqx"
     before = 0
@@ -175,7 +179,7 @@ WRITERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", ["report", "figures", pytest.param("train", marks=LONG)])
 def test_a_full_disk_gets_one_line(name, small_disk):
     fill(small_disk, 12_000)
     found = run(WRITERS[name], small_disk)
