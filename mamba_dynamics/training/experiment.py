@@ -8,7 +8,6 @@ The specs that come with the package are the files in `experiments/`. A spec has
 """
 
 import dataclasses
-import tomllib
 from copy import deepcopy
 from dataclasses import dataclass
 from os import PathLike
@@ -20,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import DataError, TrainingError
+from .._settings import read_toml, set_value, toml_value
 from ..refinements import ImportanceReordering, MeanImportance, RandomOrder, Reversed, with_definite
 from .batches import AbstractTask
 from .images import Classification, mnist
@@ -149,12 +149,9 @@ def read_table(name: str | PathLike[str], changes: dict[str, str] | None = None)
     if not path.is_file():
         known = ", ".join(experiment_names())
         raise TrainingError(f"expected an experiment, found {str(name)!a}: choose from {known}, or a .toml file")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"expected TOML, found {error} in {path}: mend the file") from error
+    table = read_toml(path, TrainingError)
     for key, text in (changes or {}).items():
-        _set(table, key, _value(text))
+        set_value(table, key, toml_value(text))
     return path.stem, table
 
 
@@ -166,7 +163,7 @@ def experiment_from(name: str, table: dict[str, Any], changes: dict[str, Any] | 
     """
     whole = deepcopy(table)
     for key, value in (changes or {}).items():
-        _set(whole, key, value)
+        set_value(whole, key, value)
     parts = {
         "task": checked_record(TaskSpec, whole.pop("task", {}), "task"),
         "model": checked_record(ModelSpec, whole.pop("model", {}), "model"),
@@ -286,22 +283,6 @@ def _reordering(spec: ModelSpec, channels: int, key):
     of_mean = spec.rule.startswith("mean")
     rule = MeanImportance(**relaxation) if of_mean else ImportanceReordering.initial(channels, key=key, **relaxation)
     return Reversed(rule=rule, mode=rule.mode) if spec.rule.endswith("reversed") else rule
-
-
-def _value(text: str) -> Any:
-    """A TOML value, or a bare word as it stands."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    first, _, rest = key.partition(".")
-    if rest:
-        _set(table.setdefault(first, {}), rest, value)
-    else:
-        table[first] = value
 
 
 def checked_record(kind, table: dict[str, Any], where: str):
