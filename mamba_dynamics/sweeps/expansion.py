@@ -26,9 +26,6 @@ Series = list[Array]
 
 #: Orders in which the clock's rate is expanded at the end of a step.
 ORDER = 4
-#: More tokens than this are taken in a loop that is not written out, or compiling takes longer than computing.
-WRITTEN_OUT = 16
-
 
 def _atanh_coefficients(degree: int = 12) -> list[float]:
     """Q = 2 / (2 + e) sum_k c_k w^k for e = e^-|z|, w = (e / (2 + e))^2 in [0, 1/9]: atanh(t) / t, t = sqrt(w)."""
@@ -74,8 +71,11 @@ class _Drive(NamedTuple):
 def rates(systems: Systems, y: Float[Array, "L W"]) -> Rates:
     """The field at y = ln|x|."""
     drive = _drive(systems, y)
-    states = _scan(drive.decay, drive.weight[:, None])
-    rate, bound, total = _read(systems, states)
+    _, rate, bound, total = _scan(systems, [drive.weight], [drive.decay], [])
+    return _found(systems, drive, rate, bound, total)
+
+
+def _found(systems: Systems, drive: "_Drive", rate, bound, total) -> Rates:
     active = systems.sign != 0
     velocity = jnp.where(active, rate / total, 0.0)
     restlessness = jnp.where(active, jnp.where(bound > 0, jnp.abs(rate) / bound, 1.0), 0.0)
@@ -102,24 +102,28 @@ def _drive(systems: Systems, y) -> _Drive:
     return _Drive(x, opening, step, log_slope, reduced * jnp.exp(power - scale), decay, scale)
 
 
-def _scan(decay: Float[Array, "L N W"], own: Float[Array, "L N W"]) -> Float[Array, "L N W"]:
-    """h_l = own_l + decay_l h_{l-1}."""
+def _scan(systems: Systems, weight: Series, decay: Series, states: Series):
+    """(h_k, r_k, its bound, the sum of the bounds) of the highest order k that `weight` has, given h of those below.
 
-    def step(h, token):
-        h = token[0] + token[1] * h
-        return h, h
+        h_l,k = u_l,k + sum_{j <= k} decay_l,j h_{l-1,k-j}
 
-    own = jnp.broadcast_to(own, decay.shape)
-    unroll = decay.shape[0] if decay.shape[0] <= WRITTEN_OUT else 1
-    return jax.lax.scan(step, jnp.zeros_like(own[0]), (own, decay), unroll=unroll)[1]
+    A loop over the tokens, not written out: a compiler that fuses what is written out computes it anew for every token.
+    """
+    k = len(weight) - 1
 
+    def step(carry, token):
+        before, total = carry
+        own, decays, lower, active = token
+        h = own + _in_order(decays[j] * before[k - j] for j in range(k + 1))
+        rate = _in_order(systems.mu * h)
+        bound = _in_order(jnp.abs(systems.mu) * h)
+        return ([*lower, h], total + jnp.where(active, bound, 0.0)), (h, rate, bound)
 
-def _read(systems: Systems, states):
-    """(r_l, its bound, the sum of the bounds of tokens that are not zero), each over e^scale."""
-    rate = _in_order(systems.mu[n] * states[:, n] for n in range(len(systems.mu)))
-    bound = _in_order(jnp.abs(systems.mu[n]) * states[:, n] for n in range(len(systems.mu)))
-    counted = jnp.where(systems.sign != 0, bound, 0.0)
-    return rate, bound, _in_order(counted)
+    nothing = jnp.zeros_like(systems.mu)
+    tokens = (weight[k], decay[: k + 1], states, systems.sign != 0)
+    start = ([nothing] * (k + 1), jnp.zeros_like(systems.s))
+    (_, total), (h, rate, bound) = jax.lax.scan(step, start, tokens)
+    return h, rate, bound, total
 
 
 def _in_order(terms):
@@ -133,32 +137,21 @@ def _in_order(terms):
 def expand(systems: Systems, y: Float[Array, "L W"]) -> tuple[Rates, Float[Array, "K W"]]:
     """(the rates at y, Taylor coefficients 0..ORDER of f = -ln rho along the orbit)."""
     drive = _drive(systems, y)
-    states: Series = [_scan(drive.decay, drive.weight[:, None])]
-    rate, bound, total = _read(systems, states[0])
-    active = systems.sign != 0
-    velocity = jnp.where(active, rate / total, 0.0)
-    restlessness = jnp.where(active, jnp.where(bound > 0, jnp.abs(rate) / bound, 1.0), 0.0)
-    found = Rates(velocity, restlessness, drive.scale + jnp.log(total))
     series = _Series(systems, drive, y)
-    totals, velocities, log_total = [total], [velocity], [jnp.log(total)]
-    f = [-found.log_rate]
+    h, rate, bound, total = _scan(systems, series.weight, series.decay, [])
+    found = _found(systems, drive, rate, bound, total)
+    states, totals, velocities, log_total = [h], [total], [found.velocity], [jnp.log(total)]
     for k in range(1, ORDER + 1):
         series.extend(velocities[-1] / k)
-        late = _in_order(series.decay[j] * _before(states[k - j]) for j in range(1, k + 1))
-        states.append(_scan(drive.decay, series.weight[k][:, None] + late))
-        rate, _, total = _read(systems, states[k])
+        h, rate, _, total = _scan(systems, series.weight, series.decay, states)
+        states.append(h)
         totals.append(total)
         drawn = _in_order(totals[j] * velocities[k - j] for j in range(1, k + 1))
-        velocities.append(jnp.where(active, (rate - drawn) / totals[0], 0.0))
+        velocities.append(jnp.where(systems.sign != 0, (rate - drawn) / totals[0], 0.0))
         known = [(j / k) * log_total[j] * totals[k - j] for j in range(1, k)]
         log_total.append((total - _in_order(known) if known else total) / totals[0])
-        f.append(-(series.scale[k] + log_total[k]))
-    return found, jnp.stack(f)
-
-
-def _before(states):
-    """h_{l-1}, with h_0 = 0."""
-    return jnp.concatenate([jnp.zeros_like(states[:1]), states[:-1]])
+    scales = [drive.scale, *series.scale[1:]]
+    return found, jnp.stack([-(scale + one) for scale, one in zip(scales, log_total, strict=True)])
 
 
 class _Series:
@@ -192,7 +185,7 @@ class _Series:
         self.z.append(systems.s * self.x[k])
         self.step.append(_integral(k, self.z, self.opening))
         exponent = 2 * self.y[k] + _integral(k, self.z, self.log_slope)
-        self.scale.append(_in_order(jnp.where(self.largest, exponent, 0.0)))
+        self.scale.append(jnp.sum(jnp.where(self.largest, exponent, 0.0), axis=0))
         self.exponent.append(exponent - self.scale[k])
         self.weight.append(_integral(k, self.exponent, self.weight))
         self.decay.append(_integral(k, [-systems.a * one[:, None] for one in self.step], self.decay))
