@@ -23,10 +23,13 @@ def toml_value(text: str) -> Any:
         return text
 
 
-def set_value(table: dict[str, Any], key: str, value: Any) -> None:
-    """Change one value; dots in the key lead into tables."""
+def set_value(table: dict[str, Any], key: str, value: Any, error: type[MambaDynamicsError]) -> None:
+    """Change one value; dots in the key lead into tables. Raises `error` where one leads into a value."""
     first, _, rest = key.partition(".")
-    if rest:
-        set_value(table.setdefault(first, {}), rest, value)
-    else:
+    if not rest:
         table[first] = value
+        return
+    inner = table.setdefault(first, {})
+    if not isinstance(inner, dict):
+        raise error(f"expected a table to hold {rest!a}, found {first} = {inner!a}: check the spelling of {key!a}")
+    set_value(inner, rest, value, error)

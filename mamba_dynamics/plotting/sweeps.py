@@ -6,15 +6,15 @@ plot_phase_diagram(xr.open_zarr("store"), where={"a": 1.0, "x0_2": 0.5})
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.patches import Patch
 
 from .._errors import SweepError
-from ..style import OUTCOME_COLOURS
+from ..style import OUTCOME_COLOURS, STYLE
 from .axes import as_text, given_or_new
-from .columns import legend_above
 
 #: Positive values that spread over more than this are drawn on a logarithmic axis.
 LOGARITHMIC = 30.0
@@ -47,11 +47,10 @@ def plot_phase_diagram(
         chosen = chosen.sel({name: value}, method="nearest")
     chosen = chosen.squeeze(drop=False)
     ax = given_or_new(ax)
-    if chosen.outcome.dims == ("cell",):
-        _draw_cells(ax, chosen, x, y)
-    else:
-        _draw_grid(ax, chosen, x, y)
-    _legend(ax, chosen.outcome)
+    with plt.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
+        draw = _draw_cells if chosen.outcome.dims == ("cell",) else _draw_grid
+        draw(ax, chosen, x, y)
+        _legend(ax, chosen.outcome)
     ax.grid(False)
     return ax
 
@@ -154,4 +153,4 @@ def _legend(ax: Axes, outcome: Any) -> None:
         Patch(facecolor=OUTCOME_COLOURS[name], edgecolor="black", linewidth=0.4, label=name.replace("_", " "))
         for name in there
     ]
-    legend_above(ax, handles, [handle.get_label() for handle in handles])
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.1)

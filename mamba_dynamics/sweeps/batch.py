@@ -9,9 +9,9 @@ looser tolerances, which tell the error of its T*.
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -24,13 +24,13 @@ from .._outcomes import Outcome
 from .._solve import COMPANION, Horizon
 from .duration import log_tail
 from .expansion import Systems
-from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, idle, log_end, program
+from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, idle, program
 
 FloatArray = NDArray[np.float64]
 
 #: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
 _SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
-#: Compiled programs that are kept: one for each set of devices and thresholds.
+#: Compiled programs that are kept: one for each set of devices.
 _PROGRAMS = 8
 
 
@@ -101,13 +101,17 @@ def solve_many(
     chosen = tuple(devices or jax.local_devices())
     with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         ends = _Ends(cells, errors)
-        _work_off(cells, ends, _program(chosen, horizon or Horizon()), LANES * len(chosen))
+        _work_off(cells, ends, partial(_program(chosen), thresholds=_numbers(horizon or Horizon())), LANES * len(chosen))
         return ends.runs()
 
 
 @lru_cache(_PROGRAMS)
-def _program(devices: tuple[Any, ...], horizon: Horizon):
-    return program(Mesh(np.array(devices), ("lanes",)), horizon)
+def _program(devices: tuple[Any, ...]):
+    return program(Mesh(np.array(devices), ("lanes",)))
+
+
+def _numbers(horizon: Horizon) -> dict[str, NDArray]:
+    return {name: np.array(value, float) for name, value in asdict(horizon).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +169,11 @@ def _require(wide: dict[str, FloatArray]) -> None:
             raise LayerShapeError(f"solve_many: {name} should be finite, found {bad} NaN or infinite values")
     least = {"rtol": math.ulp(0.0), "atol": 0.0, "goal": 0.0, "max_steps": 1.0, "a": 0.0}
     for name, bound in least.items():
-        if not np.all(wide[name] >= bound):
+        fits = wide[name] >= bound
+        if not np.all(fits):
             wanted = {"rtol": "> 0", "max_steps": ">= 1"}.get(name, ">= 0")
             called = {"goal": "the end time"}.get(name, name)
-            raise SolveError(f"solve_many: expected {called} {wanted}, found {np.nanmin(wide[name]):g}")
+            raise SolveError(f"solve_many: expected {called} {wanted}, found {wide[name][~fits][0]:g}")
 
 
 class _Ends:

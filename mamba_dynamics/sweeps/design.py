@@ -27,7 +27,10 @@ def axis_values(name: str, value: Any) -> FloatArray:
         kind, (first, last, count) = _one_of(name, value, AXES, 3, "grid")
         if count != int(count) or not 1 <= count <= MOST_CELLS:
             raise SweepError(f"expected a whole number of values >= 1 for {name} in [grid], found {count:g}")
-        found = (np.linspace if kind == "linspace" else np.logspace)(first, last, int(count))
+        with np.errstate(over="ignore"):
+            found = (np.linspace if kind == "linspace" else np.logspace)(first, last, int(count))
+    if not np.all(np.isfinite(found)):
+        raise SweepError(f"expected finite values for {name} in [grid], found {value!a}")
     if len(np.unique(found)) < len(found):
         raise SweepError(f"expected each value of {name} in [grid] once, found some twice: they label the axis")
     return found

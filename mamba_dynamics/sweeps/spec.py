@@ -161,15 +161,8 @@ def read_sweep(name: str | PathLike[str], changes: dict[str, str] | None = None)
         raise SweepError(f"expected a sweep, found {str(name)!a}: choose from {known}, or a .toml file")
     table = read_toml(path, SweepError)
     for key, text in (changes or {}).items():
-        _change(table, key, toml_value(text))
+        set_value(table, key, toml_value(text), SweepError)
     return sweep_from(path.stem, table)
-
-
-def _change(table: dict[str, Any], key: str, value: Any) -> None:
-    try:
-        set_value(table, key, value)
-    except AttributeError:
-        raise SweepError(f"expected a key of a table, found {key!a} inside of a value: check its spelling") from None
 
 
 def sweep_from(name: str, table: dict[str, Any]) -> Sweep:

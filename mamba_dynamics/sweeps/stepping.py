@@ -6,7 +6,6 @@ A lane never looks at its neighbours: what a cell's run is does not depend on wh
 many devices, or in which order. A lane that is done stands still until the program returns, after SEGMENT steps.
 """
 
-import math
 from functools import partial
 from typing import NamedTuple
 
@@ -80,28 +79,26 @@ def idle(tokens: int, width: int) -> Lanes:
     return Lanes(rows, rows.copy(), rows.copy(), f, *(row.copy() for _ in range(4)), count, count.copy(), blank, code)
 
 
-def program(mesh: Mesh, horizon: Horizon):
-    """(systems, wanted, lanes) -> lanes after up to SEGMENT steps; their last axis is spread over the mesh."""
+def program(mesh: Mesh):
+    """(systems, wanted, lanes, horizon as numbers) -> lanes after up to SEGMENT steps; their last axis is spread."""
 
     def by_lane(tree):
         return jax.tree.map(lambda leaf: PartitionSpec(*(None,) * (leaf.ndim - 1), *mesh.axis_names), tree)
 
     @jax.jit
-    def advance(systems: Systems, wanted: Wanted, lanes: Lanes) -> Lanes:
+    def advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str, Array]) -> Lanes:
         arguments = (systems, wanted, lanes)
         local = jax.shard_map(
-            partial(_advance, horizon=horizon),
-            mesh=mesh,
-            in_specs=by_lane(arguments),
-            out_specs=by_lane(lanes),
-            check_vma=False,
+            _advance, mesh=mesh, in_specs=(*by_lane(arguments), PartitionSpec()), out_specs=by_lane(lanes), check_vma=False
         )
-        return local(*arguments)
+        return local(*arguments, thresholds)
 
     return advance
 
 
-def _advance(systems: Systems, wanted: Wanted, lanes: Lanes, *, horizon: Horizon) -> Lanes:
+def _advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str, Array]) -> Lanes:
+    # Numbers of the program's input, so that one program serves every horizon.
+    horizon = Horizon(**thresholds)  # pyright: ignore[reportArgumentType]
     lanes = _select(lanes.fresh, _begun(systems, wanted, lanes, horizon), lanes)
 
     def goes_on(carry):
@@ -245,10 +242,3 @@ def _judged(systems: Systems, found, lanes: Lanes, horizon: Horizon) -> Lanes:
 def _at_the_budget(lanes: Lanes, wanted: Wanted, horizon: Horizon):
     slow = jnp.isinf(wanted.goal) & (lanes.log_t >= horizon.log_t_growing_least) & (jnp.max(lanes.velocity, axis=0) > 0)
     return jnp.where(slow, CODE[Outcome.DIVERGES_SLOWLY], CODE[Outcome.BUDGET_EXHAUSTED])
-
-
-def log_end(until: float | None, log_until: float | None) -> float:
-    """The requested ln(1 + t); inf where there is none."""
-    if until is not None:
-        return math.log1p(until)
-    return math.inf if log_until is None else log_until

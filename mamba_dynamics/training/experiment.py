@@ -151,7 +151,7 @@ def read_table(name: str | PathLike[str], changes: dict[str, str] | None = None)
         raise TrainingError(f"expected an experiment, found {str(name)!a}: choose from {known}, or a .toml file")
     table = read_toml(path, TrainingError)
     for key, text in (changes or {}).items():
-        set_value(table, key, toml_value(text))
+        set_value(table, key, toml_value(text), TrainingError)
     return path.stem, table
 
 
@@ -163,7 +163,7 @@ def experiment_from(name: str, table: dict[str, Any], changes: dict[str, Any] | 
     """
     whole = deepcopy(table)
     for key, value in (changes or {}).items():
-        set_value(whole, key, value)
+        set_value(whole, key, value, TrainingError)
     parts = {
         "task": checked_record(TaskSpec, whole.pop("task", {}), "task"),
         "model": checked_record(ModelSpec, whole.pop("model", {}), "model"),
