@@ -11,12 +11,11 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import SingleDeviceSharding
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import LayerShapeError, SolveError
@@ -24,14 +23,12 @@ from .._outcomes import Outcome
 from .._solve import COMPANION, Horizon
 from .duration import log_tail
 from .expansion import Systems
-from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, idle, program
+from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, advance, idle
 
 FloatArray = NDArray[np.float64]
 
 #: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
 _SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
-#: Compiled programs that are kept: one for each set of devices.
-_PROGRAMS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,17 +98,8 @@ def solve_many(
     chosen = tuple(devices or jax.local_devices())
     with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         ends = _Ends(cells, errors)
-        _work_off(cells, ends, partial(_program(chosen), thresholds=_numbers(horizon or Horizon())), LANES * len(chosen))
+        _work_off(cells, ends, [_Device(cells, device, horizon or Horizon()) for device in chosen])
         return ends.runs()
-
-
-@lru_cache(_PROGRAMS)
-def _program(devices: tuple[Any, ...]):
-    return program(Mesh(np.array(devices), ("lanes",)))
-
-
-def _numbers(horizon: Horizon) -> dict[str, NDArray]:
-    return {name: np.array(value, float) for name, value in asdict(horizon).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,33 +220,64 @@ class _Ends:
         return np.where(np.isneginf(lanes.log_t), np.nan, lanes.velocity * per_log)
 
 
-def _work_off(cells: _Cells, ends: _Ends, advance, width: int) -> None:
-    """Run all cells through `width` lanes."""
-    queue: deque[tuple[int, bool]] = deque((cell, False) for cell in range(cells.count))
-    lanes = idle(len(cells.y), width)
-    cell, loose = np.full(width, -1), np.zeros(width, bool)
-    systems = {name: np.zeros((*one.shape[:-1], width)) for name, one in cells.systems.items()}
-    wanted = {name: np.ones(width, one.dtype) for name, one in cells.wanted.items()}
-    while True:
-        done = np.flatnonzero((cell >= 0) & (lanes.code != RUNNING))
-        queue.extend((one, True) for one in ends.add(lanes, done, cell[done], loose[done]).tolist())
-        cell[done] = -1
-        free = np.flatnonzero(cell < 0)[: len(queue)]
-        if len(free):
-            taken = [queue.popleft() for _ in free]
-            cell[free], loose[free] = zip(*taken, strict=True)
-            _fill(cells, systems, wanted, lanes, free, cell[free], loose[free])
-        if np.all(cell < 0):
+class _Device:
+    """The lanes of one device, and which cell is in each (-1: none).
+
+    Each device has the whole program to itself. A program that spans several devices is compiled otherwise, and may
+    differ from it in last bits.
+    """
+
+    def __init__(self, cells: _Cells, device: Any, horizon: Horizon):
+        self.cells, self.horizon, self.sharding = cells, asdict(horizon), SingleDeviceSharding(device)
+        self.lanes = idle(len(cells.y), LANES)
+        self.cell, self.loose = np.full(LANES, -1), np.zeros(LANES, bool)
+        self.systems = {name: np.zeros((*one.shape[:-1], LANES)) for name, one in cells.systems.items()}
+        self.wanted = {name: np.ones(LANES, one.dtype) for name, one in cells.wanted.items()}
+
+    def begin(self) -> Lanes | None:
+        """Let the device go on for a segment; None if there is nothing to do."""
+        if np.all(self.cell < 0):
+            return None
+        thresholds = {name: np.array(value, float) for name, value in self.horizon.items()}
+        arguments = (Systems(**self.systems), Wanted(**self.wanted), self.lanes, thresholds)
+        return advance(*jax.device_put(arguments, self.sharding))
+
+    def harvest(self, moved: Lanes | None, ends: _Ends) -> list[tuple[int, bool]]:
+        """Take the ends out of the lanes; returns what is to run once more."""
+        if moved is None:
+            return []
+        self.lanes = Lanes(*(np.array(one) for one in moved))
+        done = np.flatnonzero((self.cell >= 0) & (self.lanes.code != RUNNING))
+        again = ends.add(self.lanes, done, self.cell[done], self.loose[done])
+        self.cell[done] = -1
+        return [(one, True) for one in again.tolist()]
+
+    def fill(self, queue: deque[tuple[int, bool]], share: int) -> None:
+        """Put at most `share` waiting cells into lanes that are free."""
+        free = np.flatnonzero(self.cell < 0)[: min(len(queue), share)]
+        if not len(free):
             return
-        moved = advance(Systems(**systems), Wanted(**wanted), lanes)
-        lanes = Lanes(*(np.array(one) for one in moved))
+        self.cell[free], self.loose[free] = zip(*(queue.popleft() for _ in free), strict=True)
+        cell, loose = self.cell[free], self.loose[free]
+        for name, one in self.cells.systems.items():
+            self.systems[name][..., free] = one[..., cell]
+        for name, one in self.cells.wanted.items():
+            looser = np.where(loose, COMPANION, 1.0) if name in ("rtol", "atol") else 1
+            self.wanted[name][free] = (one[cell] * looser).astype(one.dtype)
+        self.lanes.y[:, free] = self.cells.y[:, cell]
+        self.lanes.fresh[free], self.lanes.code[free] = True, RUNNING
 
 
-def _fill(cells: _Cells, systems, wanted, lanes: Lanes, lane: NDArray, cell: NDArray, loose: NDArray) -> None:
-    for name, one in cells.systems.items():
-        systems[name][..., lane] = one[..., cell]
-    for name, one in cells.wanted.items():
-        looser = np.where(loose, COMPANION, 1.0) if name in ("rtol", "atol") else 1
-        wanted[name][lane] = (one[cell] * looser).astype(one.dtype)
-    lanes.y[:, lane] = cells.y[:, cell]
-    lanes.fresh[lane], lanes.code[lane] = True, RUNNING
+def _work_off(cells: _Cells, ends: _Ends, devices: list[_Device]) -> None:
+    """Run all cells; devices work side by side, and each gets its share of those that wait."""
+    queue: deque[tuple[int, bool]] = deque((cell, False) for cell in range(cells.count))
+    moved: list[Lanes | None] = [None] * len(devices)
+    while True:
+        for device, lanes in zip(devices, moved, strict=True):
+            queue.extend(device.harvest(lanes, ends))
+        share = -(-len(queue) // len(devices))
+        for device in devices:
+            device.fill(queue, share)
+        moved = [device.begin() for device in devices]
+        if all(lanes is None for lanes in moved):
+            return

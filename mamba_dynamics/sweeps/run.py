@@ -1,7 +1,8 @@
 """`run_sweep`: compute what is missing in a store, on all devices of this machine and as one of several processes.
 
 Units of work are dealt out by number: process p of P computes units p, p + P, ... on its own devices and writes them
-itself. Processes never exchange results, so that what each computes does not depend on how many there are.
+itself into the folder that all of them see. They never exchange results, so that what each computes does not depend
+on how many there are.
 """
 
 import time
@@ -18,6 +19,9 @@ from .._errors import SweepError
 from .batch import solve_many
 from .spec import Sweep
 from .store import Store
+
+#: Seconds between two looks at what the other processes have done.
+BETWEEN_LOOKS = 0.1
 
 #: done, total (cells of this process), cells per second
 Progress = Callable[[int, int, float], None]
@@ -79,11 +83,13 @@ def run_sweep(
     store = Store(Path(out), sweep, version("mamba-dynamics"))
     if number == 0:
         store.claim()
-    _wait(processes, "claimed")
+    _wait(store.exists)
     store.require_own()
     mine = [unit for i, unit in enumerate(sweep.blocks()) if i % count == number]
     computed = _compute(sweep, store, mine, devices, progress)
-    _wait(processes, "computed")
+    _wait(lambda: all(store.is_done(place) for place, _ in sweep.blocks()))
+    if number == 0:
+        store.clean()
     return Swept(store.path, sweep.cells, computed, store.counts(), len(devices or jax.local_devices()))
 
 
@@ -115,6 +121,8 @@ def _join(processes: Processes) -> None:
     if jax.distributed.is_initialized():
         return
     try:
+        # Processes never exchange results, so that they need no collectives (whose library writes on stdout).
+        jax.config.update("jax_cpu_collectives_implementation", "none")
         jax.distributed.initialize(processes.coordinator, processes.count, processes.number)
     except (RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -124,9 +132,7 @@ def _join(processes: Processes) -> None:
         ) from error
 
 
-def _wait(processes: Processes | None, name: str) -> None:
-    """Until every process has come here."""
-    if processes is not None:
-        from jax.experimental.multihost_utils import sync_global_devices
-
-        sync_global_devices(f"sweep: {name}")
+def _wait(until: Callable[[], bool]) -> None:
+    """Until the others have done their part; if one of them dies, JAX ends this process too."""
+    while not until():
+        time.sleep(BETWEEN_LOOKS)

@@ -13,14 +13,13 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from .._integrate import CHUNK, MAX_STEP, MIN_STEP
 from .._outcomes import Outcome
 from .._solve import Horizon
 from .duration import clock_until, log_duration, log_tail
-from .expansion import Systems, expand, rates
+from .expansion import Rates, Systems, expand, rates
 
 #: The outcomes in the order of their codes; RUNNING is not one of them.
 OUTCOMES = tuple(Outcome)
@@ -37,10 +36,10 @@ LANDED = 1e-13
 
 _TABLEAU = diffrax.Dopri8().tableau
 assert isinstance(_TABLEAU, diffrax.ButcherTableau)
-_ROWS = [row.tolist() for row in _TABLEAU.a_lower[:-1]]
 _SOLUTION, _ERROR = _TABLEAU.b_sol[:-1].tolist(), _TABLEAU.b_error[:-1].tolist()
 #: Evaluations of the field for each step tried; the last is the expansion at its end.
 STAGES = len(_SOLUTION)
+_ROWS = np.array([[*row, *[0.0] * (STAGES - len(row))] for row in _TABLEAU.a_lower[:-1]])
 _NEGLIGIBLE, _KEEPS_PACE, _BEYOND_ROUNDING = 40.0, 1e-6, 40.0
 
 
@@ -79,27 +78,11 @@ def idle(tokens: int, width: int) -> Lanes:
     return Lanes(rows, rows.copy(), rows.copy(), f, *(row.copy() for _ in range(4)), count, count.copy(), blank, code)
 
 
-def program(mesh: Mesh):
-    """(systems, wanted, lanes, horizon as numbers) -> lanes after up to SEGMENT steps; their last axis is spread."""
-
-    def by_lane(tree):
-        return jax.tree.map(lambda leaf: PartitionSpec(*(None,) * (leaf.ndim - 1), *mesh.axis_names), tree)
-
-    @jax.jit
-    def advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str, Array]) -> Lanes:
-        arguments = (systems, wanted, lanes)
-        local = jax.shard_map(
-            _advance, mesh=mesh, in_specs=(*by_lane(arguments), PartitionSpec()), out_specs=by_lane(lanes), check_vma=False
-        )
-        return local(*arguments, thresholds)
-
-    return advance
-
-
-def _advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str, Array]) -> Lanes:
+@jax.jit
+def advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str, Array]) -> Lanes:
+    """The lanes after up to SEGMENT steps; `thresholds` are the fields of a `Horizon`, as numbers."""
     # Numbers of the program's input, so that one program serves every horizon.
     horizon = Horizon(**thresholds)  # pyright: ignore[reportArgumentType]
-    lanes = _select(lanes.fresh, _begun(systems, wanted, lanes, horizon), lanes)
 
     def goes_on(carry):
         count, lanes = carry
@@ -116,8 +99,8 @@ def _select(condition: Bool[Array, " W"], this: Lanes, other: Lanes) -> Lanes:
     return jax.tree.map(partial(jnp.where, condition), this, other)
 
 
-def _begun(systems: Systems, wanted: Wanted, lanes: Lanes, horizon: Horizon) -> Lanes:
-    found, f = expand(systems, lanes.y)
+def _begun(systems: Systems, wanted: Wanted, lanes: Lanes, found: Rates, f, horizon: Horizon) -> Lanes:
+    """Every lane at its start, which is lanes.y."""
     all_zero = jnp.all(systems.sign == 0, axis=0)
     still = jnp.where(all_zero, CODE[Outcome.CONVERGED_TO_ZERO], CODE[Outcome.CONVERGED_TO_EQUILIBRIUM])
     code = jnp.where(wanted.goal <= 0, CODE[Outcome.REACHED_UNTIL], RUNNING)
@@ -140,10 +123,11 @@ def _begun(systems: Systems, wanted: Wanted, lanes: Lanes, horizon: Horizon) -> 
 
 
 def _stepped(systems: Systems, wanted: Wanted, lanes: Lanes, horizon: Horizon) -> Lanes:
-    """Every lane after one more step has been tried."""
-    h = lanes.h
-    y, error = _explicit(systems, lanes)
+    """Every lane after one more step has been tried; one that is fresh is looked at where it is."""
+    h = jnp.where(lanes.fresh, 0.0, lanes.h)
+    y, error = _explicit(systems, lanes._replace(h=h))
     found, f = expand(systems, y)
+    begun = _begun(systems, wanted, lanes, found, f, horizon)
     spent, clock_error = log_duration(lanes.f, f, h)
     log_t = jnp.logaddexp(lanes.log_t, spent)
     tolerance = wanted.atol + wanted.rtol * jnp.maximum(jnp.abs(lanes.y), jnp.abs(y))
@@ -180,26 +164,30 @@ def _stepped(systems: Systems, wanted: Wanted, lanes: Lanes, horizon: Horizon) -
     code = jnp.where(failed, CODE[Outcome.SOLVER_FAILED], code)
     spent_all = (code == RUNNING) & (after.steps >= wanted.max_steps)
     code = jnp.where(spent_all, _at_the_budget(after, wanted, horizon), code)
-    return judged._replace(
+    stepped = judged._replace(
         code=code.astype(lanes.code.dtype),
         log_blow_up_time=jnp.where(code == CODE[Outcome.BLEW_UP], judged.log_blow_up_time, -jnp.inf),
     )
+    return _select(lanes.fresh, begun, stepped)
 
 
 def _explicit(systems: Systems, lanes: Lanes):
-    """(y after a step, its error estimate)."""
-    stages = [lanes.velocity]
-    for row in _ROWS:
-        y = lanes.y + lanes.h * _combined(row, stages)
-        stages.append(rates(systems, y).velocity)
+    """(y after a step, its error estimate). The stages are a loop, which is compiled once instead of twelve times."""
+
+    def stage(i, stages):
+        y = lanes.y + lanes.h * _combined(jnp.asarray(_ROWS)[i - 1], stages)
+        return stages.at[i].set(rates(systems, y).velocity)
+
+    first = jnp.zeros((STAGES, *lanes.y.shape)).at[0].set(lanes.velocity)
+    stages = jax.lax.fori_loop(1, STAGES, stage, first)
     return lanes.y + lanes.h * _combined(_SOLUTION, stages), lanes.h * _combined(_ERROR, stages)
 
 
-def _combined(weights: list[float], stages: list[Array]) -> Array:
-    terms = [weight * stage for weight, stage in zip(weights, stages, strict=True) if weight != 0]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
+def _combined(weights, stages: Float[Array, "S L W"]) -> Float[Array, "L W"]:
+    """The sum of weight times stage, in order."""
+    total = weights[0] * stages[0]
+    for j in range(1, STAGES):
+        total = total + weights[j] * stages[j]
     return total
 
 

@@ -69,7 +69,7 @@ class Store:
         self._group: zarr.Group | None = None
 
     def claim(self) -> None:
-        """Make the store, or make sure that it is this sweep's; parts of files that a kill has left are removed.
+        """Make the store, or make sure that it is this sweep's.
 
         Raises:
             SweepError: something else is there, or it cannot be written.
@@ -78,10 +78,16 @@ class Store:
             if not self.path.exists():
                 self._make()
             self.require_own()
-            for part in self.path.rglob("*.partial"):
-                part.unlink()
         except OSError as error:
             raise SweepError(f"expected to write {self.path}, found {error.strerror}: choose another --out") from error
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def clean(self) -> None:
+        """Remove the parts of files that kills have left; to be called when nobody writes."""
+        for part in self.path.rglob("*.partial"):
+            part.unlink()
 
     def require_own(self) -> None:
         """Raises `SweepError` if the store is not of this sweep."""
