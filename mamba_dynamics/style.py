@@ -16,7 +16,7 @@ SIGNED = "PuOr_r"
 #: Quantities of one sign; light is small.
 UNSIGNED = "cividis"
 
-#: How runs ended, by the names of `mamba_dynamics.Outcome`: purple shrinks, orange grows, grey and white are no answers.
+#: How runs ended, by the names of `mamba_dynamics.Outcome`: purple shrinks, orange grows, grey decides nothing.
 OUTCOME_COLOURS = {
     "converged_to_zero": "#5E3C99",
     "converged_to_equilibrium": "#B2ABD2",

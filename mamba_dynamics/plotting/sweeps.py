@@ -71,7 +71,9 @@ def _draw_grid(ax: Axes, chosen: Any, x: str | None, y: str | None) -> None:
         raise SweepError("expected an axis to draw, found one cell only: leave a value out of the slice")
     y = y or (free.pop() if free else None)
     if free:
-        known = "; ".join(f"{name} from {float(chosen[name].min()):g} to {float(chosen[name].max()):g}" for name in free)
+        known = "; ".join(
+            f"{name} from {float(chosen[name].min()):g} to {float(chosen[name].max()):g}" for name in free
+        )
         raise SweepError(f"expected two axes to draw, found more: choose a value of each other one ({known})")
     chosen = chosen.sortby([name for name in (x, y) if name])
     outcome = chosen.outcome.transpose(*([y] if y else []), x)

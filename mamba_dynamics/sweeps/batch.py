@@ -128,7 +128,9 @@ class _Cells:
         except ValueError:
             shapes = ", ".join(f"{name} {one.shape}" for name, one in arrays.items())
             raise LayerShapeError(f"solve_many: expected one number of cells, the last axis, found {shapes}") from None
-        wide = {name: _wide(one, count, states if name in ("mu", "a") else one.shape[:-1]) for name, one in arrays.items()}
+        wide = {
+            name: _wide(one, count, states if name in ("mu", "a") else one.shape[:-1]) for name, one in arrays.items()
+        }
         _require(wide)
         sign = np.sign(wide["x0"])
         with np.errstate(divide="ignore"):

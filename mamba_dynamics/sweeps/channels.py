@@ -16,7 +16,7 @@ from ..checkpoints import Checkpoint, open_checkpoint
 from ..sample import sample_path
 from .design import FloatArray
 
-_KEYS = ("path", "layers", "channels", "groups", "variant")
+_KEYS = ("path", "layers", "channels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def read_channels(table: dict[str, Any]) -> Channels:
     path = table.get("path")
     if not isinstance(path, str):
         raise SweepError(f"expected path = 'sample' or a checkpoint's path in [checkpoint], found {path!a}")
-    checkpoint = open_checkpoint(sample_path() if path == "sample" else path, groups=table.get("groups"), variant=table.get("variant"))
+    checkpoint = open_checkpoint(sample_path() if path == "sample" else path)
     layers = _chosen(table.get("layers", "all"), len(checkpoint), "layers")
     width = min(checkpoint.layers[one].d_inner for one in layers)
     channels = _chosen(table.get("channels", "all"), width, "channels")

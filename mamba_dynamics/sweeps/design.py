@@ -53,7 +53,7 @@ def random_columns(table: dict[str, Any], several: dict[str, int], seed: int) ->
         spread |= {one: value for one in names if one == name or one not in wanted}
     checked = {name: _one_of(name, value, DISTRIBUTIONS, 2, "random") for name, value in spread.items()}
     for name, (kind, (low, high)) in checked.items():
-        if high < low and kind != "normal" or kind == "log_uniform" and low <= 0 or kind == "normal" and high < 0:
+        if (high < low and kind != "normal") or (kind == "log_uniform" and low <= 0) or (kind == "normal" and high < 0):
             raise SweepError(f"expected {_RANGES[kind]} for {name} in [random], found [{low:g}, {high:g}]")
     uniform = _sobol(checked, cells, seed) if design == "sobol" else _independent(checked, cells, seed)
     return {name: _drawn(*checked[name], uniform[name]) for name in checked}
@@ -73,7 +73,9 @@ def _one_of(name: str, value: Any, kinds: tuple[str, ...], count: int, part: str
         if kind in kinds and isinstance(numbers, list) and len(numbers) == count and _numeric(numbers):
             return kind, [float(one) for one in numbers]
     words = " or ".join(f"{{{kind} = [{', '.join(['number'] * count)}]}}" for kind in kinds)
-    raise SweepError(f"expected {'a list or ' if part == 'grid' else ''}{words} for {name} in [{part}], found {value!a}")
+    raise SweepError(
+        f"expected {'a list or ' if part == 'grid' else ''}{words} for {name} in [{part}], found {value!a}"
+    )
 
 
 def _numeric(values: list[Any]) -> bool:

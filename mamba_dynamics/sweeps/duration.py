@@ -16,11 +16,12 @@ from .expansion import ORDER
 PANELS, POINTS = (12.0, 28.0, 60.0), 12
 
 
-def _rule() -> tuple[list[float], list[float]]:
+def _rule() -> tuple[np.ndarray, np.ndarray]:
+    """(places in [0, 1], weights), each (points, 1)."""
     x, w = np.polynomial.legendre.leggauss(POINTS)
     edges = np.array([0.0, *PANELS]) / PANELS[-1]
     width = np.diff(edges)[:, None]
-    return (edges[:-1, None] + width * (x + 1) / 2).ravel().tolist(), (width * w / 2).ravel().tolist()
+    return (edges[:-1, None] + width * (x + 1) / 2).reshape(-1, 1), (width * w / 2).reshape(-1, 1)
 
 
 _PLACES, _WEIGHTS = _rule()
@@ -66,14 +67,11 @@ def _log_integral(near: list[Array], far: list[Array], order: int, width):
     left = [far[k] - sum(onto[k, j] * near[j] for j in range(k, order + 1)) for k in range(order + 1)]
     high = [sum(back[i, k] * left[k] for k in range(order + 1)) for i in range(order + 1)]
     coefficients = [*near[1 : order + 1], *high]
-    total = jnp.zeros_like(width)
-    for place, weight in zip(_PLACES, _WEIGHTS, strict=True):
-        v = place * width
-        value = coefficients[-1]
-        for coefficient in coefficients[-2::-1]:
-            value = value * v + coefficient
-        total = total + weight * jnp.exp(value * v)
-    return jnp.log(total)
+    v = _PLACES * width
+    value = jnp.broadcast_to(coefficients[-1], v.shape)
+    for coefficient in coefficients[-2::-1]:
+        value = value * v + coefficient
+    return jnp.log(jnp.sum(_WEIGHTS * jnp.exp(value * v), axis=0))
 
 
 def log_tail(f: Float[Array, "K W"]) -> Float[Array, " W"]:

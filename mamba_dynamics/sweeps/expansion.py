@@ -3,7 +3,7 @@
 Symbols as in `dynamics.scalar`, every array with one more axis, the last: the W lanes, one system each. In the growth
 clock, with y_l = ln|x_l|, z_l = s x_l + b, Delta = softplus(z),
 
-    dy_l/ds = r_l / rho,     r_l = sum_n mu_n h_ln,     h_ln = u_l + exp(-a_n Delta_l) h_{l-1,n},     u_l = x_l^2 Delta_l.
+    dy_l/ds = r_l / rho,    r_l = sum_n mu_n h_ln,    h_ln = u_l + exp(-a_n Delta_l) h_{l-1,n},    u_l = x_l^2 Delta_l.
 
 u_l is written D_l e^(p_l) with p_l = 2 y_l + min(z_l, 0), so that the largest e^(p_l) can be taken out of all rates
 and none of them underflows, and without the logarithm of Delta:
@@ -26,6 +26,7 @@ Series = list[Array]
 
 #: Orders in which the clock's rate is expanded at the end of a step.
 ORDER = 4
+
 
 def _atanh_coefficients(degree: int = 12) -> list[float]:
     """Q = 2 / (2 + e) sum_k c_k w^k for e = e^-|z|, w = (e / (2 + e))^2 in [0, 1/9]: atanh(t) / t, t = sqrt(w)."""

@@ -5,16 +5,16 @@
     title = "..."                 seed = 0              of random designs
                                   chunk = 4096          cells of a unit of work, at most
     [fixed]                       one value for all cells: a = 1.0, x0 = [0.5, 1.0], log_until = 100.0
-    [grid]                        an axis each, in this order: mu = {linspace = [-2, 2, 41]}, a = {logspace = [-1, 1, 9]}
-                                  (powers of ten), s_delta = [-1.0, 1.0]
+    [grid]                        an axis each, in this order: mu = {linspace = [-2, 2, 41]}, s_delta = [-1.0, 1.0],
+                                  a = {logspace = [-1, 1, 9]} (powers of ten)
     [random]                      cells = 4096, design = "independent" or "sobol", and a distribution each:
                                   mu = {uniform = [-1, 1]}, a = {log_uniform = [0.1, 10]}, x0 = {normal = [0, 1]}
-    [checkpoint]                  path = "sample" or a checkpoint; layers, channels = "all" or lists: every channel alone
-                                  is a one-dimensional system (theory section 4) and gives mu, a, s_delta, dt_bias
+    [checkpoint]                  path = "sample" or a checkpoint; layers, channels = "all" or lists: every channel
+                                  alone is a one-dimensional system (theory section 4) with mu, a, s_delta, dt_bias
 
-Parameters are those of `simulate`: mu, s_delta, a, dt_bias, x0 (every token) or x0_1, x0_2, ... (one token), L, until or
-log_until, rtol, atol, max_steps; for several decay rates mu_1, a_1, mu_2, a_2, ... or lists. The specs that come with
-the package are the files in `designs/`.
+Parameters are those of `simulate`: mu, s_delta, a, dt_bias, x0 (every token) or x0_1, x0_2, ... (one token), L, until
+or log_until, rtol, atol, max_steps; for several decay rates mu_1, a_1, mu_2, a_2, ... or lists. The specs that come
+with the package are the files in `designs/`.
 """
 
 import re
@@ -261,7 +261,9 @@ def _tokens(parts: dict[str, dict[str, Any]], fixed: dict[str, list[float]], axe
     if not np.all((given >= 1) & (given <= MOST) & (given == np.round(given))):
         raise SweepError(f"expected whole numbers from 1 to {MOST} for L, found {given.tolist()}")
     if spoken > given.max():
-        raise SweepError(f"expected at most L = {given.max():g} tokens, found {spoken} in x0: make L larger or x0 shorter")
+        raise SweepError(
+            f"expected at most L = {given.max():g} tokens, found {spoken} in x0: make L larger or x0 shorter"
+        )
     return int(given.max())
 
 
@@ -304,7 +306,9 @@ def _require_values(sweep: Sweep) -> None:
     for name, quantity in sweep.quantities.items():
         base, values = name.split("_")[0] if _NUMBERED.fullmatch(name) else name, quantity.values
         if not np.all(np.isfinite(values)):
-            raise SweepError(f"expected finite values for {name}, found {int(np.sum(~np.isfinite(values)))} that are not")
+            raise SweepError(
+                f"expected finite values for {name}, found {int(np.sum(~np.isfinite(values)))} that are not"
+            )
         least, may = LEAST.get(base, (-np.inf, True))
         if not np.all(values >= least if may else values > least):
             raise SweepError(f"expected {name} {'>=' if may else '>'} {least}, found {values.min():g}")

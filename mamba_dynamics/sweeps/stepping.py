@@ -1,4 +1,4 @@
-"""Many runs at once: one compiled program that takes steps in every lane until it is judged, each with its own step size.
+"""Many runs at once: one compiled program that takes steps in every lane, each with its own step size.
 
 It does what `solve` does with one run (logarithmic coordinates, growth clock, the same explicit method of order 8, the
 same thresholds), but judges after every step, and takes time from Taylor coefficients instead of samples between steps.

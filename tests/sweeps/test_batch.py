@@ -36,7 +36,9 @@ def take(some, chosen):
 
 
 def one_by_one(some, i, **options):
-    layer = S6Layer.scalar(mu=some["mu"][:, i], S_Delta=some["s_delta"][i], a=some["a"][:, i], dt_bias=some["dt_bias"][i])
+    layer = S6Layer.scalar(
+        mu=some["mu"][:, i], S_Delta=some["s_delta"][i], a=some["a"][:, i], dt_bias=some["dt_bias"][i]
+    )
     return solve(token_dynamics(layer), some["x0"][:, i], throw=False, **options)
 
 

@@ -56,7 +56,10 @@ def test_chunks_cover_every_cell_once(chunk):
 
 
 def test_lists_and_names_of_states_and_tokens():
-    table = {"fixed": {"mu": [1.0, -0.5], "a": 2.0, "a_2": 0.1, "s_delta": 1, "x0": 1.0, "L": 3}, "grid": {"x0_3": [4.0, 5.0]}}
+    table = {
+        "fixed": {"mu": [1.0, -0.5], "a": 2.0, "a_2": 0.1, "s_delta": 1, "x0": 1.0, "L": 3},
+        "grid": {"x0_3": [4.0, 5.0]},
+    }
     sweep = sweep_from("one", table)
     found = sweep.parameters(whole(sweep))
     np.testing.assert_array_equal(found["mu"], [[1, 1], [-0.5, -0.5]])

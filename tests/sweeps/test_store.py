@@ -1,6 +1,8 @@
 """Stores: what xarray finds in them, and that they are the same bits however they came to be.
 
-The number of kills is that of the variable KILLS (2 if it is not set): KILLS=20 pytest tests/sweeps/test_store.py -k killed
+How often a sweep is killed is told by the variable KILLS (2 if it is not set):
+
+    KILLS=20 pytest tests/sweeps/test_store.py -k killed
 """
 
 import json
