@@ -189,7 +189,7 @@ class _Ends:
 
     def runs(self) -> Runs:
         lanes, sign = self.lanes, self.cells.systems["sign"]
-        code = lanes.code.astype(np.int8)
+        code = np.asarray(lanes.code, np.int8)
         blew_up = code == CODE[Outcome.BLEW_UP]
         time = np.where(blew_up, np.exp(lanes.log_blow_up_time), np.nan)
         error = np.abs(np.exp(self.loose_log_time) - time) + _ROUNDING * time
@@ -200,10 +200,10 @@ class _Ends:
             code = np.where(undone, CODE[Outcome.BUDGET_EXHAUSTED], code).astype(np.int8)
             time, error = np.where(undone, np.nan, time), np.where(undone, np.nan, error)
             blew_up &= ~undone
-        steps = lanes.steps + self.loose_steps
+        steps = np.asarray(lanes.steps) + self.loose_steps
         return Runs(
             outcome=code,
-            log_t=lanes.log_t,
+            log_t=np.asarray(lanes.log_t),
             log_abs_x=np.where(sign == 0, -np.inf, lanes.y),
             sign=sign.astype(np.int8),
             blow_up_time=time,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..dynamics.base import AnyArray
 from .expansion import ORDER
 
 #: Panels end where f would have fallen by so much, if it fell on as it begins to; what lies beyond e^-60 is left out.
@@ -41,7 +42,7 @@ _MATCHING = {order: _matching(order) for order in (ORDER, ORDER - 1)}
 
 
 def log_duration(
-    before: Float[Array, "K W"], after: Float[Array, "K W"], h: Float[Array, " W"]
+    before: Float[AnyArray, "K W"], after: Float[AnyArray, "K W"], h: Float[AnyArray, " W"]
 ) -> tuple[Float[Array, " W"], Float[Array, " W"]]:
     """(ln of the time that steps h take, its error) from the Taylor coefficients of f at their ends."""
     backwards = after[0] > before[0]
@@ -74,7 +75,7 @@ def _log_integral(near: list[Array], far: list[Array], order: int, width):
     return jnp.log(jnp.sum(_WEIGHTS * jnp.exp(value * v), axis=0))
 
 
-def log_tail(f: Float[Array, "K W"]) -> Float[Array, " W"]:
+def log_tail(f: Float[AnyArray, "K W"]) -> Float[Array, " W"]:
     """ln of the time still to come if rho goes on growing as it does here (`LogClock.log_tail`); inf if it does not."""
     f1, f2, f3 = f[1], 2 * f[2], 6 * f[3]
     grows = f1 < 0

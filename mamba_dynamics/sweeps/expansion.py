@@ -13,16 +13,17 @@ and none of them underflows, and without the logarithm of Delta:
 A series along an orbit is the list of its Taylor coefficients in the clock, lowest first.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..dynamics.base import AnyArray
 from ..dynamics.step_size import TAIL
 
-Series = list[Array]
+Series = list[Any]
 
 #: Orders in which the clock's rate is expanded at the end of a step.
 ORDER = 4
@@ -42,11 +43,11 @@ _ATANH = _atanh_coefficients()
 class Systems(NamedTuple):
     """The weights and signs of W systems of L tokens and N states."""
 
-    mu: Float[Array, "N W"]
-    a: Float[Array, "N W"]
-    s: Float[Array, " W"]
-    b: Float[Array, " W"]
-    sign: Float[Array, "L W"]
+    mu: Float[AnyArray, "N W"]
+    a: Float[AnyArray, "N W"]
+    s: Float[AnyArray, " W"]
+    b: Float[AnyArray, " W"]
+    sign: Float[AnyArray, "L W"]
 
 
 class Rates(NamedTuple):
@@ -69,7 +70,7 @@ class _Drive(NamedTuple):
     scale: Float[Array, " W"]
 
 
-def rates(systems: Systems, y: Float[Array, "L W"]) -> Rates:
+def rates(systems: Systems, y: Float[AnyArray, "L W"]) -> Rates:
     """The field at y = ln|x|."""
     drive = _drive(systems, y)
     _, rate, bound, total = _scan(systems, [drive.weight], [drive.decay], [])
@@ -135,7 +136,7 @@ def _in_order(terms):
     return total
 
 
-def expand(systems: Systems, y: Float[Array, "L W"]) -> tuple[Rates, Float[Array, "K W"]]:
+def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Float[Array, "K W"]]:
     """(the rates at y, Taylor coefficients 0..ORDER of f = -ln rho along the orbit)."""
     drive = _drive(systems, y)
     series = _Series(systems, drive, y)

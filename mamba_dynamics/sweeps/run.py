@@ -122,7 +122,7 @@ def _join(processes: Processes) -> None:
         return
     try:
         # Processes never exchange results, so that they need no collectives (whose library writes on stdout).
-        jax.config.update("jax_cpu_collectives_implementation", "none")
+        jax.config.update("jax_cpu_collectives_implementation", None)
         jax.distributed.initialize(processes.coordinator, processes.count, processes.number)
     except (RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__

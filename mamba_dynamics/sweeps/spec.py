@@ -127,10 +127,12 @@ class Sweep:
             found.append((place, tuple(slice(i * part, min((i + 1) * part, n)) for i, part, n in sides)))
         return found
 
-    def parameters(self, block: tuple[slice, ...]) -> dict[str, FloatArray]:
+    def parameters(self, block: tuple[slice, ...]) -> dict[str, Any]:
         """The arguments of `solve_many` in a block; tokens beyond a cell's own L are zero."""
         of = {name: one.within(block) for name, one in self.quantities.items()}
-        found = {name: np.stack([of[f"{name}_{i + 1}"] for i in range(self.states)]) for name in ("mu", "a")}
+        found: dict[str, Any] = {
+            name: np.stack([of[f"{name}_{i + 1}"] for i in range(self.states)]) for name in ("mu", "a")
+        }
         x0 = np.stack([of[f"x0_{i + 1}"] for i in range(self.tokens)])
         found["x0"] = np.where(np.arange(self.tokens)[:, None] < of["L"], x0, 0.0)
         found |= {name: of[name] for name in ("s_delta", "dt_bias", "rtol", "atol", "max_steps")}

@@ -18,8 +18,9 @@ from jaxtyping import Array, Bool, Float, Int
 from .._integrate import CHUNK, MAX_STEP, MIN_STEP
 from .._outcomes import Outcome
 from .._solve import Horizon
+from ..dynamics.base import AnyArray
 from .duration import clock_until, log_duration, log_tail
-from .expansion import Rates, Systems, expand, rates
+from .expansion import ORDER, Rates, Systems, expand, rates
 
 #: The outcomes in the order of their codes; RUNNING is not one of them.
 OUTCOMES = tuple(Outcome)
@@ -46,36 +47,49 @@ _NEGLIGIBLE, _KEEPS_PACE, _BEYOND_ROUNDING = 40.0, 1e-6, 40.0
 class Wanted(NamedTuple):
     """What is asked of each lane: tolerances, ln(1 + t) at the end (inf: until decided), the budget of steps."""
 
-    rtol: Float[Array, " W"]
-    atol: Float[Array, " W"]
-    goal: Float[Array, " W"]
-    max_steps: Int[Array, " W"]
+    rtol: Float[AnyArray, " W"]
+    atol: Float[AnyArray, " W"]
+    goal: Float[AnyArray, " W"]
+    max_steps: Int[AnyArray, " W"]
 
 
 class Lanes(NamedTuple):
     """Where each run stands. A lane with steps = 0 has only `y` and `code`."""
 
-    y: Float[Array, "L W"]
-    start: Float[Array, "L W"]
-    velocity: Float[Array, "L W"]
-    f: Float[Array, "K W"]
-    h: Float[Array, " W"]
-    log_t: Float[Array, " W"]
-    log_blow_up_time: Float[Array, " W"]
-    stop_log_rate: Float[Array, " W"]
-    steps: Int[Array, " W"]
-    shrinking: Int[Array, " W"]  # accepted steps on end after which nothing grew
-    fresh: Bool[Array, " W"]
-    code: Int[Array, " W"]
+    y: Float[AnyArray, "L W"]
+    start: Float[AnyArray, "L W"]
+    velocity: Float[AnyArray, "L W"]
+    f: Float[AnyArray, "K W"]
+    h: Float[AnyArray, " W"]
+    log_t: Float[AnyArray, " W"]
+    log_blow_up_time: Float[AnyArray, " W"]
+    stop_log_rate: Float[AnyArray, " W"]
+    steps: Int[AnyArray, " W"]
+    shrinking: Int[AnyArray, " W"]  # accepted steps on end after which nothing grew
+    fresh: Bool[AnyArray, " W"]
+    code: Int[AnyArray, " W"]
 
 
 def idle(tokens: int, width: int) -> Lanes:
     """Lanes with nothing in them."""
-    row, rows = np.zeros(width), np.zeros((tokens, width))
-    count = np.zeros(width, np.int32)
-    f, blank = np.zeros((5, width)), np.zeros(width, bool)
-    code = np.zeros(width, np.int32)
-    return Lanes(rows, rows.copy(), rows.copy(), f, *(row.copy() for _ in range(4)), count, count.copy(), blank, code)
+
+    def numbers(*rows: int):
+        return np.zeros((*rows, width))
+
+    return Lanes(
+        y=numbers(tokens),
+        start=numbers(tokens),
+        velocity=numbers(tokens),
+        f=numbers(ORDER + 1),
+        h=numbers(),
+        log_t=numbers(),
+        log_blow_up_time=numbers(),
+        stop_log_rate=numbers(),
+        steps=np.zeros(width, np.int32),
+        shrinking=np.zeros(width, np.int32),
+        fresh=np.zeros(width, bool),
+        code=np.zeros(width, np.int32),
+    )
 
 
 @jax.jit
@@ -95,7 +109,7 @@ def advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str
     return jax.lax.while_loop(goes_on, step, (jnp.asarray(0), lanes))[1]
 
 
-def _select(condition: Bool[Array, " W"], this: Lanes, other: Lanes) -> Lanes:
+def _select(condition: Bool[AnyArray, " W"], this: Lanes, other: Lanes) -> Lanes:
     return jax.tree.map(partial(jnp.where, condition), this, other)
 
 
@@ -124,8 +138,10 @@ def _begun(systems: Systems, wanted: Wanted, lanes: Lanes, found: Rates, f, hori
 
 def _stepped(systems: Systems, wanted: Wanted, lanes: Lanes, horizon: Horizon) -> Lanes:
     """Every lane after one more step has been tried; one that is fresh is looked at where it is."""
-    h = jnp.where(lanes.fresh, 0.0, lanes.h)
-    y, error = _explicit(systems, lanes._replace(h=h))
+    h = lanes.h
+    y, error = _explicit(systems, lanes)
+    # Chosen, not multiplied by a step of 0: what a lane held before may be no number.
+    y = jnp.where(lanes.fresh, lanes.y, y)
     found, f = expand(systems, y)
     begun = _begun(systems, wanted, lanes, found, f, horizon)
     spent, clock_error = log_duration(lanes.f, f, h)

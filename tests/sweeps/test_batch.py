@@ -108,6 +108,17 @@ def test_more_cells_than_lanes(many):
         assert value[..., chosen].tobytes() == getattr(repeated, name).tobytes(), name
 
 
+def test_a_lane_forgets_what_it_held(many):
+    """After cells that do not move, whose rates are 0 / 0, those that come next are what they are."""
+    some, runs = many
+    still = take(some, np.zeros(96, int)) | {"mu": np.zeros((STATES, 96))}
+    both = {name: np.concatenate([still[name], some[name]], axis=-1) for name in some}
+    after = solve_many(**both)
+    assert set(after.outcomes()[:96]) == {Outcome.CONVERGED_TO_EQUILIBRIUM}
+    for name, value in fields(runs).items():
+        assert getattr(after, name)[..., 96:].tobytes() == value.tobytes(), name
+
+
 def scalar(mu, s, a, b, x0, **options):
     """One state, padded to two that are one."""
     x0 = np.asarray(x0, float).reshape(TOKENS, -1)

@@ -1,8 +1,9 @@
 """Stores: what xarray finds in them, and that they are the same bits however they came to be.
 
-How often a sweep is killed is told by the variable KILLS (2 if it is not set):
+How often a sweep is killed, and on how many devices, is told by variables (2 of each if they are not set), for every
+device compiles the program anew:
 
-    KILLS=20 pytest tests/sweeps/test_store.py -k killed
+    KILLS=20 DEVICES=8 pytest tests/sweeps/test_store.py -k killed
 """
 
 import json
@@ -29,7 +30,7 @@ from mamba_dynamics.cli import app
 from mamba_dynamics.sweeps.run import run_sweep
 from mamba_dynamics.sweeps.spec import read_sweep, sweep_from
 
-KILLS = int(os.environ.get("KILLS", "2"))
+KILLS, DEVICES = int(os.environ.get("KILLS", "2")), int(os.environ.get("DEVICES", "2"))
 
 SPEC = """
 title = "small"
@@ -137,11 +138,11 @@ def test_another_sweep_is_refused(store, spec, tmp_path):
         run_sweep(read_sweep(spec), tmp_path / "note.txt")
 
 
-def test_killed_and_started_again_on_eight_devices(store, spec, tmp_path):
+def test_killed_and_started_again_on_several_devices(store, spec, tmp_path):
     """However often it is killed: no more than the chunk at work is lost, and the end is the same, bit for bit."""
     out, chance, done = tmp_path / "killed", random.Random(0), 0
     for _ in range(KILLS):
-        process = start(spec, "--out", out, devices=8)
+        process = start(spec, "--out", out, devices=DEVICES)
         deadline = time.monotonic() + 240
         wanted = min(done + chance.randint(0, 2), 8)
         while process.poll() is None and len(list(out.glob("outcome/c/*/*/*/*"))) < wanted + 1:
@@ -156,8 +157,8 @@ def test_killed_and_started_again_on_eight_devices(store, spec, tmp_path):
         if done:
             with xr.open_zarr(out) as dataset:
                 assert set(np.unique(dataset.outcome)) - {-1}
-    document = json.loads(finish(start(spec, "--out", out, "--json", devices=8)))
-    assert document["devices"] == 8
+    document = json.loads(finish(start(spec, "--out", out, "--json", devices=DEVICES)))
+    assert document["devices"] == DEVICES
     assert document["computed"] < document["cells"] == 120
     assert contents(out) == contents(store)
 
@@ -168,7 +169,7 @@ def test_two_processes_give_the_result_of_one(store, spec, tmp_path):
         port = free.getsockname()[1]
     out = tmp_path / "shared"
     options = ["--out", out, "--coordinator", f"127.0.0.1:{port}", "--num-processes", 2, "--json"]
-    both = [start(spec, *options, "--process-id", number, devices=2) for number in range(2)]
+    both = [start(spec, *options, "--process-id", number) for number in range(2)]
     first, second = (finish(process) for process in both)
     assert second == ""
     document = json.loads(first)
