@@ -61,7 +61,7 @@ class Rates(NamedTuple):
 class _Drive(NamedTuple):
     """What the tokens put into the scan: u / e^scale, exp(-a Delta), and what their derivatives are made of."""
 
-    x: Float[Array, "L W"]
+    x: Float[AnyArray, "L W"]
     opening: Float[Array, "L W"]  # sigma(z)
     step: Float[Array, "L W"]  # Delta
     log_slope: Float[Array, "L W"]  # d ln Delta / dz
