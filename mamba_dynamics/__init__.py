@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._errors import MambaDynamicsError as MambaDynamicsError
     from ._errors import MissingTensor as MissingTensor
     from ._errors import SolveError as SolveError
+    from ._errors import SweepError as SweepError
     from ._errors import UnsafeFile as UnsafeFile
     from ._errors import UnsupportedArchitecture as UnsupportedArchitecture
     from ._fidelity import Fidelity as Fidelity
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from .plotting import plot_channels as plot_channels
     from .plotting import plot_consensus as plot_consensus
     from .plotting import plot_hidden_attention as plot_hidden_attention
+    from .plotting import plot_phase_diagram as plot_phase_diagram
     from .plotting import plot_radial_rates as plot_radial_rates
     from .plotting import plot_scenarios as plot_scenarios
     from .plotting import plot_spectra as plot_spectra
@@ -99,10 +101,18 @@ if TYPE_CHECKING:
     from .refinements import with_definite as with_definite
     from .refinements import with_reordering as with_reordering
     from .sample import sample_path as sample_path
+    from .style import OUTCOME_COLOURS as OUTCOME_COLOURS
     from .style import PREDICTED as PREDICTED
     from .style import SIGNED as SIGNED
     from .style import STYLE as STYLE
     from .style import TOKEN_COLOURS as TOKEN_COLOURS
+    from .sweeps import Runs as Runs
+    from .sweeps import solve_many as solve_many
+    from .sweeps.run import Processes as Processes
+    from .sweeps.run import Swept as Swept
+    from .sweeps.run import run_sweep as run_sweep
+    from .sweeps.spec import Sweep as Sweep
+    from .sweeps.spec import read_sweep as read_sweep
     from .theorems import GrowthLaw as GrowthLaw
     from .theorems import LawName as LawName
     from .theorems import Prediction as Prediction
@@ -128,7 +138,7 @@ _NAMES_OF = {
     "_consensus": "Consensus",
     "_errors": (
         "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor "
-        "SolveError UnsafeFile UnsupportedArchitecture"
+        "SolveError SweepError UnsafeFile UnsupportedArchitecture"
     ),
     "_fidelity": "Fidelity fidelity",
     "_layer": "Multipliers Norms RMSNorm S6Layer",
@@ -146,15 +156,18 @@ _NAMES_OF = {
     "models": "ABLATIONS Block MambaLM Stages Visit load_model radial_rates walk",
     "models.consensus": "ConsensusCurve consensus",
     "plotting": (
-        "plot_alignments plot_channels plot_consensus plot_hidden_attention plot_radial_rates plot_scenarios "
-        "plot_spectra plot_step_sizes plot_symmetric_part plot_trajectory"
+        "plot_alignments plot_channels plot_consensus plot_hidden_attention plot_phase_diagram plot_radial_rates "
+        "plot_scenarios plot_spectra plot_step_sizes plot_symmetric_part plot_trajectory"
     ),
     "refinements": (
         "DefiniteCertificate DefiniteProjection ImportanceReordering NearestDefinite hard_order importance_scores "
         "load_refined nearest_definite paper_threshold save_model soft_sort with_definite with_reordering"
     ),
     "sample": "sample_path",
-    "style": "PREDICTED SIGNED STYLE TOKEN_COLOURS",
+    "style": "OUTCOME_COLOURS PREDICTED SIGNED STYLE TOKEN_COLOURS",
+    "sweeps": "Runs solve_many",
+    "sweeps.run": "Processes Swept run_sweep",
+    "sweeps.spec": "Sweep read_sweep",
     "theorems": "GrowthLaw LawName Prediction ScalarSystem predict_laws predict_scenario",
     "theorems.asymptotics": "Asymptotics Growth TokenAsymptotics asymptotics",
     "theorems.catalogue": "CATALOGUE",

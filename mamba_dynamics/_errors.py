@@ -9,6 +9,7 @@
     |-- LayerShapeError            weights, tokens or sizes do not fit together
     |-- HypothesisError            a theorem was asked about a case outside its hypotheses
     |-- SolveError                 an integration did not reach what was asked of it
+    |-- SweepError                 a sweep's spec or store cannot be used
     `-- TrainingError              a training run cannot start or go on
         |-- DataError                    its data cannot be used
         `-- TrainingDiverged             its loss is no number any more
@@ -53,6 +54,10 @@ class HypothesisError(MambaDynamicsError):
 
 class SolveError(MambaDynamicsError):
     """An integration did not reach what was asked of it."""
+
+
+class SweepError(MambaDynamicsError):
+    """A sweep's spec or store cannot be used."""
 
 
 class TrainingError(MambaDynamicsError):

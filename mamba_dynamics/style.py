@@ -16,6 +16,18 @@ SIGNED = "PuOr_r"
 #: Quantities of one sign; light is small.
 UNSIGNED = "cividis"
 
+#: How runs ended, by the names of `mamba_dynamics.Outcome`: purple shrinks, orange grows, grey decides nothing.
+OUTCOME_COLOURS = {
+    "converged_to_zero": "#5E3C99",
+    "converged_to_equilibrium": "#B2ABD2",
+    "diverges_slowly": "#FDB863",
+    "blew_up": "#A33A00",
+    "reached_until": "#56B4E9",
+    "budget_exhausted": "#8A8A8A",
+    "solver_failed": "#000000",
+    "not_done": "#FFFFFF",
+}
+
 #: What the theory says is drawn like this over what was measured.
 PREDICTED: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.0, "zorder": 3}
 

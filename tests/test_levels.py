@@ -17,13 +17,13 @@ LEVELS = [
     {"_allowance", "_layer", "_linalg", "_documents", "_consensus", "plotting"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
-    {"dynamics"},
+    {"dynamics", "_settings"},
     {"models"},
     {"refinements", "_trajectory", "_rates", "_rosenbrock"},
     {"_fates", "_integrate"},
     {"_integrate_stiff"},
     {"_solve"},
-    {"_regime"},
+    {"_regime", "sweeps"},
     {"_verdict", "_stack_limit", "_smooth_flow"},
     {"_tokens_verdict", "_block_facts"},
     {"_ablations", "_classification_document", "training"},
@@ -37,7 +37,7 @@ LEVELS = [
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
-NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff", "_first_step", "refinements"}
+NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff", "_first_step", "refinements", "sweeps"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}
 WITHOUT_JAX |= {"_classification_document", "_consensus", "_tokens_verdict", "_block_facts"}
@@ -116,6 +116,7 @@ def test_weights_need_no_jax(path):
         "plotting",
         "refinements",
         "report_page",
+        "sweeps",
         "theorems",
         "verification",
         "cli",

@@ -22,6 +22,7 @@ _NAMES = (
     "own_blow_up_time blow_up_bound enclose Enclosure proved_scenario strictly_copositive "
     "DefiniteProjection DefiniteCertificate paper_threshold nearest_definite NearestDefinite soft_sort hard_order "
     "importance_scores ImportanceReordering with_definite with_reordering save_model load_refined "
+    "SweepError solve_many Runs read_sweep Sweep run_sweep Swept Processes plot_phase_diagram OUTCOME_COLOURS "
 )
 PUBLIC = set(_NAMES.split())
 
@@ -35,7 +36,15 @@ def test_every_public_name_resolves_and_is_documented():
     for name in mamba_dynamics.__all__:
         value = getattr(mamba_dynamics, name)
         assert value.__doc__, name
-        if name not in ("CATALOGUE", "ABLATIONS", "STYLE", "TOKEN_COLOURS", "PREDICTED", "SIGNED"):  # plain data
+        if name not in (
+            "CATALOGUE",
+            "ABLATIONS",
+            "STYLE",
+            "TOKEN_COLOURS",
+            "PREDICTED",
+            "SIGNED",
+            "OUTCOME_COLOURS",
+        ):  # plain data
             assert value.__module__.startswith("mamba_dynamics"), name
 
 

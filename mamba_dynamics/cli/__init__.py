@@ -16,6 +16,7 @@ from .fidelity import fidelity
 from .figures import figures
 from .report import report
 from .simulate import simulate
+from .sweep import sweep
 from .train import train
 from .verify import verify
 
@@ -33,6 +34,7 @@ app.command()(fidelity)
 app.command()(figures)
 app.command()(report)
 app.command()(simulate)
+app.command()(sweep)
 app.command()(train)
 app.command()(verify)
 

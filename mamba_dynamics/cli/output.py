@@ -3,6 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -62,3 +63,22 @@ def numbers(text: str, option: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(f"expected numbers separated by commas, found {text!r}", param_hint=option) from None
+
+
+def key_values(settings: list[str], option: str) -> dict[str, str]:
+    """{KEY: VALUE} of an option that is given any number of times."""
+    pairs = [setting.partition("=") for setting in settings]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise typer.BadParameter(f"expected KEY=VALUE, found {key!r}", param_hint=option)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a picture in the format of its name, whole or not at all."""
+    from .._files import write_whole
+
+    try:
+        write_whole(path, lambda file: figure.savefig(file, format=path.suffix[1:]))
+    except OSError as error:
+        fail(f"expected to write {path}, found {error.strerror}: choose another --plot")

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import fail, one_line_errors, print_json
+from .output import fail, key_values, one_line_errors, print_json, save_figure
 from .progress import progress_on_stderr
 from .train_text import best_record, print_run, print_study
 
@@ -50,7 +50,7 @@ def train(
         raise typer.BadParameter(
             f"expected a file that ends in .png, .svg or .pdf, found {plot.name!r}", param_hint="--plot"
         )
-    changes = _changes(set_ or [])
+    changes = key_values(set_ or [], "--set")
     if is_study(experiment):
         _study(experiment, changes, data, out, jobs, plot, json)
     else:
@@ -66,7 +66,7 @@ def _experiment(name: str, changes: dict[str, str], data: Path | None, out: Path
     if plot is not None:
         from ..plotting import plot_regimes
 
-        _save(plot_regimes({spec.name: [trained.records]})[0, 0].figure, plot)
+        save_figure(plot_regimes({spec.name: [trained.records]})[0, 0].figure, plot)
     if json:
         found = {"records": trained.records, "best": best_record(trained), "stopped_early": trained.stopped_early}
         print_json({"schema_version": 1, "experiment": spec.as_dict(), "out": str(out), **found})
@@ -89,20 +89,11 @@ def _study(name: str, changes: dict[str, str], data: Path | None, out: Path, job
     if plot is not None:
         from ..plotting import plot_effects
 
-        _save(plot_effects(document["effects"], study.metric).figure, plot)
+        save_figure(plot_effects(document["effects"], study.metric).figure, plot)
     if json:
         print_json(document)
     else:
         print_study(document, out)
-
-
-def _save(figure: Any, path: Path) -> None:
-    from .._files import write_whole
-
-    try:
-        write_whole(path, lambda file: figure.savefig(file, format=path.suffix[1:]))
-    except OSError as error:
-        fail(f"expected to write {path}, found {error.strerror}: choose another --plot")
 
 
 def _require_extra() -> None:
@@ -111,14 +102,6 @@ def _require_extra() -> None:
     missing = [name for name in ("optax", "scipy") if find_spec(name) is None]
     if missing:
         fail(f"training needs {' and '.join(missing)}, not installed: pip install 'mamba-dynamics[train]'")
-
-
-def _changes(settings: list[str]) -> dict[str, str]:
-    pairs = [setting.partition("=") for setting in settings]
-    for key, equals, _ in pairs:
-        if not equals:
-            raise typer.BadParameter(f"expected KEY=VALUE, found {key!r}", param_hint="--set")
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 @contextmanager

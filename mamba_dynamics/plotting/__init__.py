@@ -5,6 +5,7 @@ plot_consensus(report.text.consensus)                        how far tokens poin
 plot_radial_rates(report)                                    which tokens each block grows or shrinks
 plot_trajectory(solve(dynamics, x0))                         tokens along a run, with a theory's curves if given
 plot_spectra(report), plot_alignments(report), ...           the layers of a checkpoint side by side; report.plot()
+plot_phase_diagram(xr.open_zarr(store))                      how the runs of a sweep ended, over its axes
 plot_regimes(runs), plot_effects(effects, metric)       training: the blocks' regimes, and a study's comparisons
 
 The `draw_...` functions draw plain arrays on given axes; figures whose data were computed elsewhere use them.
@@ -26,6 +27,7 @@ from .layers import plot_scenarios as plot_scenarios
 from .layers import plot_spectra as plot_spectra
 from .layers import plot_step_sizes as plot_step_sizes
 from .layers import plot_symmetric_part as plot_symmetric_part
+from .sweeps import plot_phase_diagram as plot_phase_diagram
 from .tokens import draw_radial_rates as draw_radial_rates
 from .tokens import plot_consensus as plot_consensus
 from .tokens import plot_hidden_attention as plot_hidden_attention

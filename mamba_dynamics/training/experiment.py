@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import DataError, TrainingError
+from .._settings import read_toml, set_value, toml_value
 from ..checkpoints.base import shown
 from ..refinements import ImportanceReordering, MeanImportance, RandomOrder, Reversed, with_definite
 from .batches import AbstractTask
@@ -38,7 +39,6 @@ from .models import (
 )
 from .recipe import Recipe
 from .regimes import regimes_probe
-from .spec_text import parse_toml, read_toml
 from .synthetic import InductionHeads, SelectiveCopying
 from .text import BYTE_VALUES, NextByte, read_bytes, split
 
@@ -181,9 +181,9 @@ def read_table(name: str | PathLike[str], changes: dict[str, str] | None = None)
     if not path.exists():
         known = ", ".join(experiment_names())
         raise TrainingError(f"expected an experiment, found {shown(name)}: choose from {known}, or a .toml file")
-    table = read_toml(path)
+    table = read_toml(path, TrainingError)
     for key, text in (changes or {}).items():
-        _set(table, key, _value(text))
+        set_value(table, key, toml_value(text), TrainingError)
     return path.stem, table
 
 
@@ -195,7 +195,7 @@ def experiment_from(name: str, table: dict[str, Any], changes: dict[str, Any] | 
     """
     whole = deepcopy(table)
     for key, value in (changes or {}).items():
-        _set(whole, key, value)
+        set_value(whole, key, value, TrainingError)
     parts = {
         "task": checked_record(TaskSpec, whole.pop("task", {}), "task"),
         "model": checked_record(ModelSpec, whole.pop("model", {}), "model"),
@@ -315,25 +315,6 @@ def _reordering(spec: ModelSpec, channels: int, key):
     of_mean = spec.rule.startswith("mean")
     rule = MeanImportance(**relaxation) if of_mean else ImportanceReordering.initial(channels, key=key, **relaxation)
     return Reversed(rule=rule, mode=rule.mode) if spec.rule.endswith("reversed") else rule
-
-
-def _value(text: str) -> Any:
-    """A TOML value, or a bare word as it stands."""
-    try:
-        return parse_toml(f"value = {text}")["value"]
-    except ValueError:
-        return text
-
-
-def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    first, _, rest = key.partition(".")
-    if not rest:
-        table[first] = value
-        return
-    inner = table.setdefault(first, {})
-    if not isinstance(inner, dict):
-        raise TrainingError(f"expected a table at {shown(first)}, found {shown(inner)}: mend the spec")
-    _set(inner, rest, value)
 
 
 def checked_record(kind, table: dict[str, Any], where: str):

@@ -177,6 +177,12 @@ def _read_spec(path: Path) -> None:
         read_experiment(path)
 
 
+def _read_sweep(path: Path) -> None:
+    from mamba_dynamics.sweeps.spec import read_sweep
+
+    read_sweep(path)
+
+
 def _read_run(path: Path) -> None:
     from mamba_dynamics.training.run_folder import RunFolder
 
@@ -224,6 +230,20 @@ betas = [0.9, 0.95]
 arm = "positive"
 against = "plain"
 expects = "better"
+"""
+_SWEEP = b"""seed = 1
+chunk = 4
+[fixed]
+L = 3
+[grid]
+s_delta = [0.5, -0.5]
+dt_bias = {linspace = [-2.0, 2.0, 3]}
+[random]
+cells = 4
+design = "sobol"
+mu = {uniform = [-2.0, 2.0]}
+a = {log_uniform = [0.05, 2.0]}
+x0 = {normal = [0.0, 1.0]}
 """
 _EXPERIMENT = _STUDY[: _STUDY.index(b"[arms")].replace(b"seeds", b"seed")
 _TOKENIZER = json.dumps(
@@ -303,6 +323,7 @@ PARSERS = {
             "spec", "spec.toml", (_STUDY, _EXPERIMENT), damage_text, _read_spec,
             needs=("optax", "scipy"),
         ),
+        Parser("sweep", "sweep.toml", (_SWEEP,), damage_text, _read_sweep, needs=("scipy",)),
         Parser(
             "tokenizer", "tokenizer.json", (_TOKENIZER,), damage_json, _read_tokenizer, share=0.02,
             needs=("tokenizers",),

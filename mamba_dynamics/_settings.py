@@ -1,0 +1,62 @@
+"""Specs in TOML, and single values of theirs changed by name: "recipe.steps" -> "500".
+
+A spec may be a stranger's, so there are bounds on what its few bytes may ask of the parser: that of the standard
+library keeps every beginning of a dotted key, so `a.a.a. ... = 1` costs the square of its length, and it recurses into
+nested arrays.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ._errors import CheckpointError, MambaDynamicsError
+from .checkpoints.base import shown
+from .checkpoints.files import open_regular
+
+#: A spec has a few kilobytes, and a dotted key a few parts.
+MOST_BYTES, MOST_DOTS = 200_000, 64
+
+
+def read_toml(path: Path, error: type[MambaDynamicsError]) -> dict[str, Any]:
+    """The table of a TOML file; raises `error` where it is no regular file, too large, or no TOML."""
+    try:
+        with open_regular(path) as file:
+            raw = file.read(MOST_BYTES + 1)
+    except (CheckpointError, OSError) as found:
+        raise error(f"expected a spec, found {found}") from None
+    if len(raw) > MOST_BYTES:
+        raise error(f"expected a spec of at most {MOST_BYTES} bytes, found more in {shown(path)}")
+    try:
+        return parse_toml(raw.decode("utf-8"))
+    except ValueError as found:
+        raise error(f"expected TOML, found {shown(found)} in {shown(path)}: mend the file") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table that a text holds; a plain `ValueError` for anything else."""
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line with more than {MOST_DOTS} dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("arrays nested too deeply") from None
+
+
+def toml_value(text: str) -> Any:
+    """A TOML value, or a bare word as it stands."""
+    try:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def set_value(table: dict[str, Any], key: str, value: Any, error: type[MambaDynamicsError]) -> None:
+    """Change one value; dots in the key lead into tables. Raises `error` where one leads into a value."""
+    first, _, rest = key.partition(".")
+    if not rest:
+        table[first] = value
+        return
+    inner = table.setdefault(first, {})
+    if not isinstance(inner, dict):
+        raise error(f"expected a table at {shown(first)}, found {shown(inner)}: mend the spec")
+    set_value(inner, rest, value, error)

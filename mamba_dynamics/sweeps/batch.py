@@ -1,0 +1,285 @@
+"""`solve_many`: many one-dimensional runs, as `solve` would do them one by one, as arrays.
+
+    runs = solve_many(mu=-1.0, s_delta=0.5, a=1.0, x0=rng.normal(size=(8, 100_000)))
+    runs.outcome, runs.blow_up_time, runs.log_abs_x
+
+Cells wait in a queue, and whatever lane is done takes the next one. A cell that blew up joins the queue once more with
+looser tolerances, which tell the error of its T*.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+from numpy.typing import ArrayLike, NDArray
+
+from .._errors import LayerShapeError, SolveError
+from .._outcomes import Outcome
+from .._solve import COMPANION, Horizon
+from .duration import log_tail
+from .expansion import Systems
+from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, advance, idle
+
+FloatArray = NDArray[np.float64]
+
+#: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
+_SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """How B runs of L tokens ended.
+
+    outcome: codes (B,), places in `OUTCOMES`. log_t: ln t at the end, (B,). log_abs_x: ln|x_l| there, (L, B), -inf for
+    zero. sign: of x_l, (L, B). blow_up_time, blow_up_time_error: T* and an estimate of its absolute error, (B,), NaN
+    where the run did not blow up; blow_up_token: the first token (0-based) that does, -1 for none. slope: where a law
+    is read off, (L, B): d ln|x_l| / d ln t at the end, or d ln|x_l| / d ln(T* - t) at a blow-up. steps,
+    rhs_evaluations: of the run and of the one that tells the error of T*, (B,).
+    """
+
+    outcome: NDArray[np.int8]
+    log_t: FloatArray
+    log_abs_x: FloatArray
+    sign: NDArray[np.int8]
+    blow_up_time: FloatArray
+    blow_up_time_error: FloatArray
+    blow_up_token: NDArray[np.int16]
+    slope: FloatArray
+    steps: NDArray[np.int32]
+    rhs_evaluations: NDArray[np.int32]
+
+    @property
+    def log1p_t(self) -> FloatArray:
+        """ln(1 + t) at the end, (B,)."""
+        return np.logaddexp(0.0, self.log_t)
+
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes themselves, one for each run."""
+        return [OUTCOMES[code] for code in self.outcome]
+
+
+def solve_many(
+    *,
+    mu: ArrayLike,
+    s_delta: ArrayLike,
+    a: ArrayLike,
+    x0: ArrayLike,
+    dt_bias: ArrayLike = 0.0,
+    until: ArrayLike | None = None,
+    log_until: ArrayLike | None = None,
+    rtol: ArrayLike = 1e-12,
+    atol: ArrayLike = 1e-12,
+    max_steps: ArrayLike = 4096,
+    horizon: Horizon | None = None,
+    devices: Sequence[Any] | None = None,
+    errors: bool = True,
+) -> Runs:
+    """Integrate B one-dimensional systems until each is decided, or until a given time.
+
+    Args:
+        mu, a: mu_n and decay rates a_n: a number, (B,), or (N, B) for N decay rates.
+        s_delta, dt_bias: slope and bias of the step size, a number or (B,).
+        x0: initial tokens, (L, B) or (L,); a token that is zero stays zero.
+        until, log_until, rtol, atol, max_steps: as in `solve`, a number or (B,).
+        horizon: when an open-ended run counts as decided.
+        devices: where to compute; all local ones if not given. The result is the same bit for bit.
+        errors: integrate what blew up again, with looser tolerances, for the error of T* (else it is NaN).
+
+    Raises:
+        LayerShapeError: shapes do not fit, or something is not finite. SolveError: two end times, or a tolerance,
+            budget or time that `solve` would refuse.
+    """
+    cells = _Cells.of(mu, s_delta, a, x0, dt_bias, until, log_until, rtol, atol, max_steps)
+    chosen = tuple(devices or jax.local_devices())
+    with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        ends = _Ends(cells, errors)
+        _work_off(cells, ends, [_Device(cells, device, horizon or Horizon()) for device in chosen])
+        return ends.runs()
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The parameters of all cells, the last axis theirs, and the logarithms and signs of their tokens."""
+
+    systems: dict[str, FloatArray]
+    wanted: dict[str, NDArray]
+    y: FloatArray
+
+    @property
+    def count(self) -> int:
+        return self.y.shape[1]
+
+    @classmethod
+    def of(cls, mu, s_delta, a, x0, dt_bias, until, log_until, rtol, atol, max_steps) -> "_Cells":
+        if until is not None and log_until is not None:
+            raise SolveError("solve_many: expected one end time, found both until and log_until; give one of them")
+        goal = np.inf if until is None and log_until is None else log_until if until is None else np.log1p(until)
+        flat = {"s": s_delta, "b": dt_bias, "rtol": rtol, "atol": atol, "goal": goal, "max_steps": max_steps}
+        arrays = {name: np.asarray(value, float) for name, value in flat.items()}
+        arrays |= {name: _rows(value) for name, value in (("mu", mu), ("a", a), ("x0", x0))}
+        try:
+            (count,) = np.broadcast_shapes(*(one.shape[-1:] for one in arrays.values()))
+            states = np.broadcast_shapes(arrays["mu"].shape[:1], arrays["a"].shape[:1])
+        except ValueError:
+            shapes = ", ".join(f"{name} {one.shape}" for name, one in arrays.items())
+            raise LayerShapeError(f"solve_many: expected one number of cells, the last axis, found {shapes}") from None
+        wide = {
+            name: _wide(one, count, states if name in ("mu", "a") else one.shape[:-1]) for name, one in arrays.items()
+        }
+        _require(wide)
+        sign = np.sign(wide["x0"])
+        with np.errstate(divide="ignore"):
+            y = np.where(sign == 0, 0.0, np.log(np.abs(wide["x0"])))
+        systems = {"mu": wide["mu"], "a": wide["a"], "s": wide["s"], "b": wide["b"], "sign": sign}
+        wanted = {name: wide[name] for name in ("rtol", "atol", "goal")}
+        return cls(systems, wanted | {"max_steps": wide["max_steps"].astype(np.int32)}, y)
+
+
+def _rows(value: ArrayLike) -> FloatArray:
+    """(N, B) of a number, of (B,) for weights, of (L,) for tokens."""
+    array = np.asarray(value, float)
+    return array.reshape(1, -1) if array.ndim < 2 else array
+
+
+def _wide(array: FloatArray, count: int, rows: tuple[int, ...]) -> FloatArray:
+    return np.ascontiguousarray(np.broadcast_to(array, (*rows, count)))
+
+
+def _require(wide: dict[str, FloatArray]) -> None:
+    for name, array in wide.items():
+        if array.size == 0:
+            raise LayerShapeError(f"solve_many: expected at least one cell and one token, found {name} {array.shape}")
+        if name != "goal" and not np.all(np.isfinite(array)):
+            bad = int(np.sum(~np.isfinite(array)))
+            raise LayerShapeError(f"solve_many: {name} should be finite, found {bad} NaN or infinite values")
+    least = {"rtol": math.ulp(0.0), "atol": 0.0, "goal": 0.0, "max_steps": 1.0, "a": 0.0}
+    for name, bound in least.items():
+        fits = wide[name] >= bound
+        if not np.all(fits):
+            wanted = {"rtol": "> 0", "max_steps": ">= 1"}.get(name, ">= 0")
+            called = {"goal": "the end time"}.get(name, name)
+            raise SolveError(f"solve_many: expected {called} {wanted}, found {wide[name][~fits][0]:g}")
+
+
+class _Ends:
+    """Where runs have ended so far: the main ones, and those that tell the error of a blow-up time."""
+
+    def __init__(self, cells: _Cells, errors: bool):
+        tokens, count = cells.y.shape
+        self.cells, self.errors = cells, errors
+        self.lanes = idle(tokens, count)
+        self.loose_log_time = np.full(count, np.nan)
+        self.loose_steps = np.zeros(count, np.int32)
+
+    def add(self, lanes: Lanes, where: NDArray, cell: NDArray, loose: NDArray) -> NDArray:
+        """Write down the ends in some lanes; returns the cells that are to run once more."""
+        main = where[~loose]
+        for whole, part in zip(self.lanes, lanes, strict=True):
+            whole[..., cell[~loose]] = part[..., main]
+        blew_up = lanes.code == CODE[Outcome.BLEW_UP]
+        again = where[loose]
+        self.loose_log_time[cell[loose]] = np.where(blew_up[again], lanes.log_blow_up_time[again], np.nan)
+        self.loose_steps[cell[loose]] = lanes.steps[again]
+        return cell[~loose][blew_up[main]] if self.errors else cell[:0]
+
+    def runs(self) -> Runs:
+        lanes, sign = self.lanes, self.cells.systems["sign"]
+        code = np.asarray(lanes.code, np.int8)
+        blew_up = code == CODE[Outcome.BLEW_UP]
+        time = np.where(blew_up, np.exp(lanes.log_blow_up_time), np.nan)
+        error = np.abs(np.exp(self.loose_log_time) - time) + _ROUNDING * time
+        if self.errors:
+            # A companion that did not blow up leaves the error unknown, not zero.
+            error = np.where(blew_up & np.isnan(self.loose_log_time), np.inf, error)
+            undone = blew_up & (error > _SHIFTED * time) & np.isfinite(error)
+            code = np.where(undone, CODE[Outcome.BUDGET_EXHAUSTED], code).astype(np.int8)
+            time, error = np.where(undone, np.nan, time), np.where(undone, np.nan, error)
+            blew_up &= ~undone
+        steps = np.asarray(lanes.steps) + self.loose_steps
+        return Runs(
+            outcome=code,
+            log_t=np.asarray(lanes.log_t),
+            log_abs_x=np.where(sign == 0, -np.inf, lanes.y),
+            sign=sign.astype(np.int8),
+            blow_up_time=time,
+            blow_up_time_error=error,
+            blow_up_token=np.where(blew_up, np.argmax(lanes.velocity > _KEEPS_PACE, axis=0), -1).astype(np.int16),
+            slope=self._slopes(blew_up),
+            steps=steps,
+            rhs_evaluations=1 + steps * STAGES,
+        )
+
+    def _slopes(self, blew_up) -> FloatArray:
+        """d ln|x| / d ln t = (dy/ds) rho t, and the same with t - T* at a blow-up."""
+        lanes = self.lanes
+        remaining = np.asarray(log_tail(lanes.f))
+        per_log = np.where(blew_up, -np.exp(remaining - lanes.f[0]), np.exp(lanes.log_t - lanes.f[0]))
+        return np.where(np.isneginf(lanes.log_t), np.nan, lanes.velocity * per_log)
+
+
+class _Device:
+    """The lanes of one device, and which cell is in each (-1: none).
+
+    Each device has the whole program to itself. A program that spans several devices is compiled otherwise, and may
+    differ from it in last bits.
+    """
+
+    def __init__(self, cells: _Cells, device: Any, horizon: Horizon):
+        self.cells, self.horizon, self.sharding = cells, asdict(horizon), SingleDeviceSharding(device)
+        self.lanes = idle(len(cells.y), LANES)
+        self.cell, self.loose = np.full(LANES, -1), np.zeros(LANES, bool)
+        self.systems = {name: np.zeros((*one.shape[:-1], LANES)) for name, one in cells.systems.items()}
+        self.wanted = {name: np.ones(LANES, one.dtype) for name, one in cells.wanted.items()}
+
+    def begin(self) -> Lanes | None:
+        """Let the device go on for a segment; None if there is nothing to do."""
+        if np.all(self.cell < 0):
+            return None
+        thresholds = {name: np.array(value, float) for name, value in self.horizon.items()}
+        arguments = (Systems(**self.systems), Wanted(**self.wanted), self.lanes, thresholds)
+        return advance(*jax.device_put(arguments, self.sharding))
+
+    def harvest(self, moved: Lanes | None, ends: _Ends) -> list[tuple[int, bool]]:
+        """Take the ends out of the lanes; returns what is to run once more."""
+        if moved is None:
+            return []
+        self.lanes = Lanes(*(np.array(one) for one in moved))
+        done = np.flatnonzero((self.cell >= 0) & (self.lanes.code != RUNNING))
+        again = ends.add(self.lanes, done, self.cell[done], self.loose[done])
+        self.cell[done] = -1
+        return [(one, True) for one in again.tolist()]
+
+    def fill(self, queue: deque[tuple[int, bool]], share: int) -> None:
+        """Put at most `share` waiting cells into lanes that are free."""
+        free = np.flatnonzero(self.cell < 0)[: min(len(queue), share)]
+        if not len(free):
+            return
+        self.cell[free], self.loose[free] = zip(*(queue.popleft() for _ in free), strict=True)
+        cell, loose = self.cell[free], self.loose[free]
+        for name, one in self.cells.systems.items():
+            self.systems[name][..., free] = one[..., cell]
+        for name, one in self.cells.wanted.items():
+            looser = np.where(loose, COMPANION, 1.0) if name in ("rtol", "atol") else 1
+            self.wanted[name][free] = (one[cell] * looser).astype(one.dtype)
+        self.lanes.y[:, free] = self.cells.y[:, cell]
+        self.lanes.fresh[free], self.lanes.code[free] = True, RUNNING
+
+
+def _work_off(cells: _Cells, ends: _Ends, devices: list[_Device]) -> None:
+    """Run all cells; devices work side by side, and each gets its share of those that wait."""
+    queue: deque[tuple[int, bool]] = deque((cell, False) for cell in range(cells.count))
+    moved: list[Lanes | None] = [None] * len(devices)
+    while True:
+        for device, lanes in zip(devices, moved, strict=True):
+            queue.extend(device.harvest(lanes, ends))
+        share = -(-len(queue) // len(devices))
+        for device in devices:
+            device.fill(queue, share)
+        moved = [device.begin() for device in devices]
+        if all(lanes is None for lanes in moved):
+            return

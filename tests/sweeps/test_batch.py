@@ -1,0 +1,248 @@
+"""The batch engine: against `solve` run by run, closed forms of the theory, and itself in other company."""
+
+import mpmath
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from mamba_dynamics import Horizon, Outcome, S6Layer, solve, token_dynamics
+from mamba_dynamics._errors import LayerShapeError, SolveError
+from mamba_dynamics.sweeps import batch, solve_many
+
+TOKENS, STATES = 4, 2
+
+
+def cells(count=24, seed=0):
+    """Systems of every scenario: two states, starts of both signs, some tokens zero."""
+    rng = np.random.default_rng(seed)
+    mu = rng.uniform(0.2, 2, (STATES, count)) * rng.choice([-1.0, 1.0], count)
+    # One system in three has states of both signs, which no theorem covers.
+    mu[1, ::3] *= -0.4
+    x0 = rng.normal(size=(TOKENS, count))
+    s = rng.uniform(0.3, 2, count) * rng.choice([-1.0, 1.0], count)
+    x0[:, : count // 3] = -np.abs(x0[:, : count // 3]) * np.sign(s[: count // 3])
+    x0[1, ::5] = 0.0
+    return {
+        "mu": mu,
+        "a": rng.uniform(0.1, 3, (STATES, count)),
+        "s_delta": s,
+        "dt_bias": rng.uniform(-2, 1, count),
+        "x0": x0,
+    }
+
+
+def take(some, chosen):
+    return {name: value[..., chosen] for name, value in some.items()}
+
+
+def one_by_one(some, i, **options):
+    layer = S6Layer.scalar(
+        mu=some["mu"][:, i], S_Delta=some["s_delta"][i], a=some["a"][:, i], dt_bias=some["dt_bias"][i]
+    )
+    return solve(token_dynamics(layer), some["x0"][:, i], throw=False, **options)
+
+
+def fields(runs):
+    return {name: getattr(runs, name) for name in runs.__dataclass_fields__}
+
+
+def same_bits(one, other):
+    for name, value in fields(one).items():
+        assert value.tobytes() == getattr(other, name).tobytes(), name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_lanes():
+    """What a lane computes does not depend on how many there are: few are cheaper."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "LANES", 32)
+        yield
+
+
+@pytest.fixture(scope="module")
+def many(few_lanes):
+    some = cells()
+    return some, solve_many(**some)
+
+
+def test_every_scenario_is_there(many):
+    found = set(many[1].outcomes())
+    assert {Outcome.CONVERGED_TO_ZERO, Outcome.DIVERGES_SLOWLY, Outcome.BLEW_UP} <= found
+
+
+@pytest.mark.parametrize("i", range(2, 24, 4))
+def test_a_batch_is_its_runs_one_by_one(many, i):
+    some, runs = many
+    alone = one_by_one(some, i)
+    assert runs.outcomes()[i] is alone.outcome
+    np.testing.assert_array_equal(runs.sign[:, i], alone.sign[-1])
+    if alone.blow_up is not None:
+        both = runs.blow_up_time_error[i] + alone.blow_up.error
+        assert abs(runs.blow_up_time[i] - alone.blow_up.time) <= both < 1e-8 * alone.blow_up.time
+        assert runs.blow_up_token[i] == alone.blow_up.token
+        return
+    assert np.isnan(runs.blow_up_time[i])
+    assert runs.blow_up_token[i] == -1
+    # The two stop at different times: compared at the batch's.
+    there = one_by_one(some, i, log_until=runs.log1p_t[i], max_steps=20_000)
+    np.testing.assert_allclose(runs.log_abs_x[:, i], there.log_abs[-1], rtol=1e-8, atol=1e-8)
+
+
+def test_a_cell_is_the_same_in_any_company(many):
+    some, runs = many
+    order = np.random.default_rng(1).permutation(24)
+    shuffled = solve_many(**take(some, order))
+    for name, value in fields(runs).items():
+        assert value[..., order].tobytes() == getattr(shuffled, name).tobytes(), name
+    alone = solve_many(**take(some, [7]))
+    for name, value in fields(runs).items():
+        assert value[..., [7]].tobytes() == getattr(alone, name).tobytes(), name
+
+
+def test_more_cells_than_lanes(many):
+    """Refilling lanes changes nothing."""
+    some, runs = many
+    chosen = np.concatenate([np.full(40, 5), np.arange(24), np.full(40, 8)])
+    repeated = solve_many(**take(some, chosen))
+    for name, value in fields(runs).items():
+        assert value[..., chosen].tobytes() == getattr(repeated, name).tobytes(), name
+
+
+def test_a_lane_forgets_what_it_held(many):
+    """After cells that do not move, whose rates are 0 / 0, those that come next are what they are."""
+    some, runs = many
+    still = take(some, np.zeros(96, int)) | {"mu": np.zeros((STATES, 96))}
+    both = {name: np.concatenate([still[name], some[name]], axis=-1) for name in some}
+    after = solve_many(**both)
+    assert set(after.outcomes()[:96]) == {Outcome.CONVERGED_TO_EQUILIBRIUM}
+    for name, value in fields(runs).items():
+        assert getattr(after, name)[..., 96:].tobytes() == value.tobytes(), name
+
+
+def scalar(mu, s, a, b, x0, **options):
+    """One state, padded to two that are one."""
+    x0 = np.asarray(x0, float).reshape(TOKENS, -1)
+    return solve_many(mu=[[mu], [0.0]], s_delta=s, a=[[a], [a]], dt_bias=b, x0=x0, **options)
+
+
+def test_convergent_constants():
+    """Theory 3.2: 2 |mu| delta_0 t x^2 -> 1 and 1 - e^(-a delta_0)."""
+    runs = scalar(-1.58, -0.17, 1.08, 0.0, np.ones(TOKENS), log_until=np.log1p(1e16))
+    assert runs.outcomes() == [Outcome.REACHED_UNTIL]
+    assert runs.log1p_t[0] == pytest.approx(np.log1p(1e16), rel=1e-13)
+    constants = 2 * 1.58 * np.log(2) * np.exp(runs.log_t + 2 * runs.log_abs_x[:, 0])
+    np.testing.assert_allclose(constants, [1.0] + 3 * [1 - 2**-1.08], rtol=1e-6)
+    np.testing.assert_allclose(runs.slope[:, 0], -0.5, rtol=1e-6)
+
+
+def test_slow_divergence():
+    """Theory 10: the frozen ratios, and z = ln t + 3 ln ln t + o(1)."""
+    runs = scalar(1.0, -1.0, 1.0, 0.0, np.ones(TOKENS), log_until=1e5)
+    ratios = np.exp(runs.log_abs_x[1:, 0] - runs.log_abs_x[0, 0])
+    np.testing.assert_allclose(ratios, [2.2162757, 3.66388535, 5.26381071], rtol=1e-8)
+    assert np.exp(runs.log_abs_x[0, 0]) == pytest.approx(1e5 + 3 * np.log(1e5), abs=0.01)
+
+
+def test_general_decay_rates():
+    """Theory 3.6: kappa_l from K_l."""
+    runs = solve_many(mu=[[-1.0], [-0.5]], a=[[0.2], [3.0]], s_delta=0.5, x0=np.ones((TOKENS, 1)), log_until=100.0)
+    constants = 2 * 1.5 * np.log(2) * np.exp(runs.log_t + 2 * runs.log_abs_x[:, 0])
+    np.testing.assert_allclose(constants, [1, 0.37797, 0.25445, 0.2083], atol=5e-5)
+
+
+@pytest.mark.parametrize("mu", [-1.3, 0.8])
+def test_constant_step_size_is_solvable(mu):
+    """s = 0 (theory 3.5): x_1 in closed form, x_2 by a linear equation for x_2^-2; x_3 = x_4 = 0."""
+    a, b, x1, x2 = 0.6, 0.4, 1.1, -0.7
+    delta = np.logaddexp(0.0, b)
+    end = 50.0 if mu < 0 else 0.9 / (2 * mu * delta * x1**2)
+    runs = scalar(mu, 0.0, a, b, [x1, x2, 0, 0], until=end)
+    c, q = 2 * mu * delta, np.exp(-a * delta)
+    w = 1 - c * x1**2 * end
+    x = runs.sign[:, 0] * np.exp(runs.log_abs_x[:, 0])
+    assert x[0] == pytest.approx(x1 / np.sqrt(w), rel=1e-10)
+    assert x[1] == pytest.approx(-1 / np.sqrt(w**q / x2**2 + (w - w**q) / (x1**2 * (1 - q))), rel=1e-10)
+    np.testing.assert_array_equal(x[2:], 0)
+
+
+@pytest.mark.parametrize(("s", "b", "x0"), [(1.0, 0.0, 0.05), (-2.0, -3.0, 1.3), (0.3, 4.0, 20.0)])
+def test_the_blow_up_time_of_one_token_is_a_quadrature(s, b, x0):
+    """T_1 = int dx / (mu x^3 softplus(|s| x + b)) from |x_0| on (theory 3.4); the last token runs alone."""
+    runs = scalar(0.9, s, 1.0, b, [0, 0, 0, np.sign(s) * x0])
+    with mpmath.workdps(30):
+        exact = mpmath.quad(
+            lambda y: mpmath.exp(-2 * y) / (mpmath.mpf("0.9") * mpmath.log1p(mpmath.exp(abs(s) * mpmath.exp(y) + b))),
+            [mpmath.log(x0) + k for k in (0, 1, 2, 3, 4, 6, 10, 30)] + [80],
+        )
+    assert runs.outcomes() == [Outcome.BLEW_UP]
+    assert runs.blow_up_token[0] == 3
+    assert runs.blow_up_time[0] == pytest.approx(float(exact), rel=1e-10)
+    assert abs(runs.blow_up_time[0] - float(exact)) <= runs.blow_up_time_error[0]
+    assert runs.slope[3, 0] == pytest.approx(-1 / 3, rel=1e-6)
+
+
+def test_a_time_long_after_the_start_and_one_at_it():
+    x0 = np.tile([[1.0], [0.5], [-0.5], [0.25]], 4)
+    runs = scalar(-1.0, 0.5, 1.0, 0.0, x0, log_until=np.array([0.0, 1e-9, 3.0, 300.0]))
+    assert set(runs.outcomes()) == {Outcome.REACHED_UNTIL}
+    np.testing.assert_allclose(runs.log1p_t, [0.0, 1e-9, 3.0, 300.0], rtol=1e-12)
+    np.testing.assert_array_equal(runs.log_abs_x[:, 0], np.log(np.abs(x0[:, 0])))
+    first = quad(lambda x: 1 / (x**3 * np.log1p(np.exp(0.5 * x))), np.exp(runs.log_abs_x[0, 2]), 1.0, epsabs=1e-13)[0]
+    assert first == pytest.approx(np.expm1(3.0), rel=1e-9)
+
+
+def test_nothing_moves():
+    runs = scalar(0.0, 1.0, 1.0, 0.0, [1.0, 2.0, 3.0, 4.0])
+    assert runs.outcomes() == [Outcome.CONVERGED_TO_EQUILIBRIUM]
+    runs = scalar(1.0, 1.0, 1.0, 0.0, np.zeros(TOKENS))
+    assert runs.outcomes() == [Outcome.CONVERGED_TO_ZERO]
+    assert np.all(np.isneginf(runs.log_abs_x))
+
+
+def test_a_budget_that_is_too_small_decides_nothing(many):
+    some, runs = many
+    short = solve_many(**some, max_steps=np.where(np.arange(24) % 2, 4096, 20))
+    assert set(short.outcomes()[::2]) == {Outcome.BUDGET_EXHAUSTED}
+    assert short.outcomes()[1::2] == runs.outcomes()[1::2]
+    assert np.all(short.steps[::2] == 20)
+
+
+def test_looser_tolerances_know_their_error(many):
+    some, tight = many
+    loose = solve_many(**some, rtol=1e-7, atol=1e-7)
+    assert loose.outcomes() == tight.outcomes()
+    blew_up = np.isfinite(tight.blow_up_time)
+    gap = np.abs(loose.blow_up_time - tight.blow_up_time)[blew_up]
+    assert np.all(gap <= loose.blow_up_time_error[blew_up])
+    assert np.all(loose.steps <= tight.steps)
+    assert loose.steps.sum() < tight.steps.sum()
+    unknown = solve_many(**some, rtol=1e-7, atol=1e-7, errors=False)
+    np.testing.assert_array_equal(unknown.blow_up_time, loose.blow_up_time)
+    assert np.all(np.isnan(unknown.blow_up_time_error))
+
+
+def test_a_nearer_horizon_is_reached_sooner(many):
+    some, far = many
+    near = solve_many(**some, horizon=Horizon(log_t_growing=100.0, log_rate=150.0, log_t_decaying=200.0))
+    assert near.outcomes() == far.outcomes()
+    assert np.all(near.steps <= far.steps)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"x0": np.zeros((4, 3))}, "one number of cells"),
+        ({"x0": np.full((4, 2), np.nan)}, "x0 should be finite"),
+        ({"a": [-1.0, 1.0]}, "a >= 0"),
+        ({"rtol": 0.0}, "rtol > 0"),
+        ({"until": 1.0, "log_until": 1.0}, "one end time"),
+        ({"log_until": -1.0}, "the end time >= 0"),
+        ({"log_until": np.nan}, "the end time >= 0"),
+        ({"max_steps": 0}, "max_steps >= 1"),
+        ({"x0": np.zeros((0, 2))}, "at least one"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change, says):
+    good = {"mu": 1.0, "s_delta": [1.0, 2.0], "a": 1.0, "x0": np.ones((4, 2))}
+    with pytest.raises((LayerShapeError, SolveError), match=says):
+        solve_many(**good | change)

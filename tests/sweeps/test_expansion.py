@@ -1,0 +1,102 @@
+"""What the engine is made of: the field's expansion along orbits, and the time that a step takes."""
+
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from mamba_dynamics.sweeps.duration import log_duration, log_tail
+from mamba_dynamics.sweeps.expansion import ORDER, Systems, expand
+
+TOKENS, STATES, COUNT = 4, 2, 24
+
+
+def systems(seed=3):
+    rng = np.random.default_rng(seed)
+    sign = rng.choice([-1.0, 1.0], (TOKENS, COUNT))
+    sign[1, ::4] = 0
+    s = rng.normal(size=COUNT) * 10.0 ** rng.uniform(-2, 2, COUNT)
+    a, b = rng.uniform(0.1, 3, (STATES, COUNT)), rng.normal(size=COUNT)
+    y = np.where(sign == 0, 0.0, rng.normal(size=(TOKENS, COUNT)))
+    return Systems(rng.normal(size=(STATES, COUNT)), a, s, b, sign), y
+
+
+def by_definition(one, y, i):
+    """(dy/ds, ln rho) of system i from the formulas, in plain loops."""
+    sign, h, rates, rho = one.sign[:, i], np.zeros(STATES), np.zeros(TOKENS), 0.0
+    for l in range(TOKENS):
+        x = sign[l] * np.exp(y[l])
+        delta = np.logaddexp(0.0, one.s[i] * x + one.b[i])
+        h = x**2 * delta + np.exp(-one.a[:, i] * delta) * h
+        if sign[l] != 0:
+            rates[l], rho = one.mu[:, i] @ h, rho + np.abs(one.mu[:, i]) @ h
+    return rates / rho, np.log(rho)
+
+
+@pytest.fixture(scope="module")
+def expanded():
+    import jax
+
+    one, y = systems()
+    with jax.enable_x64(True):
+        found, f = jax.jit(expand)(Systems(*map(jnp.asarray, one)), jnp.asarray(y))
+        return one, y, found, np.asarray(f)
+
+
+def test_the_field_is_the_definition_s(expanded):
+    one, y, found, f = expanded
+    for i in range(COUNT):
+        velocity, log_rate = by_definition(one, y[:, i], i)
+        np.testing.assert_allclose(found.velocity[:, i], velocity, rtol=1e-11, atol=1e-12)
+        assert f[0, i] == pytest.approx(-log_rate, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("i", range(0, COUNT, 3))
+def test_what_an_expansion_leaves_out_is_of_order_five(expanded, i):
+    """-ln rho along the orbit, by another method, against its Taylor polynomial: the error falls like h^(ORDER + 1)."""
+    one, y, _, f = expanded
+    # In units of the fastest change, so that all systems are looked at alike.
+    unit = 0.5 / max(np.abs(f[k, i]) ** (1 / k) for k in range(1, ORDER + 1))
+    steps = unit * np.array([1.0, 0.5, 0.25])
+    errors = []
+    for h in steps:
+        run = solve_ivp(
+            lambda _, state: by_definition(one, state, i)[0], (0, h), y[:, i], method="DOP853", rtol=1e-13, atol=1e-15
+        )
+        exact = -by_definition(one, run.y[:, -1], i)[1]
+        errors.append(abs(exact - sum(f[k, i] * h**k for k in range(ORDER + 1))))
+    assert errors[0] < 0.1
+    assert errors[-1] < 1e-11 or errors[0] / errors[-1] > 2.0 ** (2 * (ORDER + 0.5))
+
+
+CURVES = {
+    "level": lambda c: mpmath.mpf(3),
+    "gentle": lambda c: 3 * mpmath.sin(c),
+    "falls far": lambda c: -50 * c + mpmath.cos(c),
+    "rises far": lambda c: 5000 * c + mpmath.sin(c),
+    "rises ever faster": lambda c: mpmath.exp(3 + c),
+    "falls ever faster": lambda c: -mpmath.exp(2 + c),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_time_of_a_step(name, x64):
+    curve, h = CURVES[name], 0.8
+    ends = [jnp.asarray([float(one) for one in mpmath.taylor(curve, c, ORDER)])[:, None] for c in (0, h)]
+    found, error = log_duration(*ends, jnp.asarray([h]))
+    # The mass of exp(f) may lie at an end within 1e-3.
+    edges = [0, *(h * 2.0**-k for k in range(14, 0, -1)), *(h * (1 - 2.0**-k) for k in range(2, 15)), h]
+    top = max(curve(0), curve(h))
+    exact = top + mpmath.log(mpmath.quad(lambda c: mpmath.exp(curve(c) - top), edges))
+    gap = abs(float(found[0]) - float(exact))
+    rounding = 1e-15 * abs(float(top)) + 1e-13
+    assert gap <= float(error[0]) / 20 + rounding
+    assert gap < 1e-9
+
+
+def test_what_is_left_before_a_blow_up(x64):
+    """rho = e^(3 s): e^-3s / 3 remain; where rho does not grow there is no end."""
+    rising = jnp.asarray([[-600.0], [-3.0], [0.0], [0.0], [0.0]])
+    assert float(log_tail(rising)[0]) == pytest.approx(-600 - np.log(3))
+    assert np.isposinf(float(log_tail(-rising)[0]))
