@@ -33,6 +33,7 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
     """What every document says of the checkpoint it is about."""
     return {
         "path": str(checkpoint.path),
+        "revision": checkpoint.revision,
         "architecture": checkpoint.architecture,
         "format": checkpoint.format,
         "layers": len(checkpoint),

@@ -13,13 +13,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .._errors import CorruptFile
 from .base import shown
-from .files import open_regular
-from .folder import allowed_root, inside
+from .folder import Folder
 
 MAX_BYTES = 10_000_000
 
@@ -90,23 +88,22 @@ class Config:
         )
 
 
-def read_config(folder: Path) -> Config | None:
+def read_config(folder: Folder) -> Config | None:
     """The `config.json` of a folder, or None where there is none.
 
     Raises `UnsafeFile` when it is not a regular file or a link out of the folder, `CorruptFile` when
     it is too large or not one JSON object.
     """
-    path = inside(folder, "config.json", allowed_root(folder))
-    if path is None:
+    file = folder.find("config.json")
+    if file is None:
         return None
-    with open_regular(path) as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
+    path = file.path
+    if file.size > MAX_BYTES:
         raise CorruptFile(
             f"{shown(path)}: expected at most {MAX_BYTES} bytes, found more; a model's config.json has a few kilobytes"
         )
     try:
-        values = json.loads(raw.decode("utf-8"))
+        values = json.loads(file.read(0, file.size).tobytes().decode("utf-8"))
     except RecursionError:
         raise CorruptFile(f"{shown(path)}: expected a model's config, found JSON nested too deeply to be one") from None
     except ValueError as error:

@@ -20,6 +20,7 @@ CORE = ("numpy", "python-flint", "jax", "jaxlib", "equinox", "diffrax", "sympy",
 #: extra -> what it is for
 EXTRAS = {
     "torch": "read .bin, .pt and .pth files",
+    "hub": "read models on the Hugging Face hub by their ids",
     "text": "read tokenizer.json, for --text",
     "train": "train models: mamba-dynamics train",
     "docs": "build the documentation, open pages in a browser",
