@@ -210,6 +210,7 @@ def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
                 "why": run.why,
                 "theory": verdict.prediction.why,
                 "blow_up_time": run.blow_up.time if run.blow_up else None,
+                "log_blow_up_time": run.blow_up.log_time if run.blow_up else None,
                 "blow_up_time_error": run.blow_up.error if run.blow_up else None,
                 "blow_up_token": run.blow_up.token + 1 if run.blow_up else None,
                 "log1p_t_final": run.log1p_t[-1],
@@ -232,6 +233,7 @@ def _prefix(prefix: RunPair) -> dict[str, Any]:
         "outcome": run.outcome,
         "why": run.why,
         "blow_up_time": run.blow_up.time if run.blow_up else None,
+        "log_blow_up_time": run.blow_up.log_time if run.blow_up else None,
         "fates": prefix.fates,
     }
 
