@@ -175,8 +175,10 @@ def classify(
     if system.cancels:
         return _verdict(prediction, Scenario.UNDECIDED, trajectory, system=system)
     regime = Regime(system, trajectory)
-    # A run with |s x| small to its end grows as if s were zero, whether it will blow up or not.
-    simulated = simulated_scenario(trajectory) if regime.tells_slow_from_fast else Scenario.UNDECIDED
+    # A run with |s x| small to its end grows as if s were zero; only s x > 0 makes sure that it goes on to blow up.
+    found = trajectory.blow_up
+    tells = regime.tells_slow_from_fast or (found is not None and bool(system.drive[found.token] > 0))
+    simulated = simulated_scenario(trajectory) if tells else Scenario.UNDECIDED
     return _verdict(prediction, simulated, trajectory, _judge_laws(regime, prediction), system)
 
 
