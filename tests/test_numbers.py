@@ -66,6 +66,13 @@ def test_a_run_that_cannot_tell_slow_from_fast_does_not(s):
     assert verdict.agreement is not Truth.FAILS
 
 
+def test_a_token_at_a_standstill_does_not_vouch_for_one_that_runs():
+    verdict = classify(S6Layer.scalar(mu=8.5e8, S_Delta=-0.6, a=0.3, dt_bias=-5.0), [1e9, 3.45e-308])
+    assert verdict.prediction.scenario is Scenario.SLOW_DIVERGENCE
+    assert verdict.simulated in (Scenario.UNDECIDED, Scenario.SLOW_DIVERGENCE)
+    assert verdict.agreement is not Truth.FAILS
+
+
 @pytest.mark.parametrize(("x0", "log_time"), [(1e-170, 340 * np.log(10)), (1e170, -340 * np.log(10))])
 def test_a_blow_up_time_beyond_float64_is_given_as_a_logarithm(x0, log_time):
     """s = 0: T* = 1 / (2 ln 2 x0^2)."""
