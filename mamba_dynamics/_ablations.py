@@ -149,7 +149,7 @@ def scenario_run(layer: S6Layer, x: np.ndarray, max_steps: int) -> ScenarioRun:
     judged = tokens_verdict(layer, x, rtol=TOKEN_RTOL, max_steps=max_steps)
     assert judged.verdicts is not None
     run = judged.verdicts[0].trajectory
-    log_time = float(np.log(run.blow_up.time) if run.blow_up else run.log_t[-1])
+    log_time = float(run.blow_up.log_time if run.blow_up else run.log_t[-1])
     return ScenarioRun(judged.scenario, run.outcome, log_time)
 
 

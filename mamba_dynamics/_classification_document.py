@@ -33,6 +33,7 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
     """What every document says of the checkpoint it is about."""
     return {
         "path": str(checkpoint.path),
+        "revision": checkpoint.revision,
         "architecture": checkpoint.architecture,
         "format": checkpoint.format,
         "layers": len(checkpoint),
@@ -209,6 +210,7 @@ def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
                 "why": run.why,
                 "theory": verdict.prediction.why,
                 "blow_up_time": run.blow_up.time if run.blow_up else None,
+                "log_blow_up_time": run.blow_up.log_time if run.blow_up else None,
                 "blow_up_time_error": run.blow_up.error if run.blow_up else None,
                 "blow_up_token": run.blow_up.token + 1 if run.blow_up else None,
                 "log1p_t_final": run.log1p_t[-1],
@@ -231,6 +233,7 @@ def _prefix(prefix: RunPair) -> dict[str, Any]:
         "outcome": run.outcome,
         "why": run.why,
         "blow_up_time": run.blow_up.time if run.blow_up else None,
+        "log_blow_up_time": run.blow_up.log_time if run.blow_up else None,
         "fates": prefix.fates,
     }
 

@@ -112,7 +112,8 @@ def _condition_numbers(right: ComplexArray) -> FloatArray:
         left = np.linalg.inv(right)
     except np.linalg.LinAlgError:
         return np.full(right.shape[1], np.inf)
-    return np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=0)
+    with np.errstate(over="ignore"):  # inf, as for a defective eigenvalue, which it is but for rounding
+        return np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=0)
 
 
 def _spectrum(eigenvalues, margins, channels: int, exponent: int) -> Spectrum:

@@ -58,7 +58,9 @@ class Regime:
         diverges = self.run.outcome in (Outcome.DIVERGES_SLOWLY, Outcome.BLEW_UP)
         if not diverges or self.system.slope == 0:
             return True
-        return any(self._is_large(token, -1) for token in self._active(len(self.system.x0) - 1))
+        # A token that stands still with its step size shut says nothing of another that runs away.
+        running = self._active(len(self.system.x0) - 1) if self.run.blow_up is None else [self.run.blow_up.token]
+        return any(self._is_large(token, -1) for token in running)
 
     def convergent(self, token: int) -> bool:
         return bool(self._settled_from[token] <= 0.5 * self.run.log_t[-1])

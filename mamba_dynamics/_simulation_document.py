@@ -22,6 +22,7 @@ def simulation_document(verdict: Verdict, *, certify: bool = False) -> dict[str,
         "theory": {"scenario": prediction.scenario, "why": prediction.why, "source": prediction.source},
         "simulated_scenario": verdict.simulated,
         "blow_up_time": run.blow_up.time if run.blow_up else None,
+        "log_blow_up_time": run.blow_up.log_time if run.blow_up else None,
         "blow_up_time_error": run.blow_up.error if run.blow_up else None,
         "blow_up_token": run.blow_up.token + 1 if run.blow_up else None,
         "log1p_t_final": run.log1p_t[-1],
@@ -34,7 +35,7 @@ def simulation_document(verdict: Verdict, *, certify: bool = False) -> dict[str,
     if certify:
         document["certificate"] = _certificate(verdict)
     if run.blow_up is None:
-        names = ("blow_up_time", "blow_up_time_error", "blow_up_token")
+        names = ("blow_up_time", "log_blow_up_time", "blow_up_time_error", "blow_up_token")
         document["null_reasons"] = dict.fromkeys(names, no_blow_up)
     return document
 

@@ -317,7 +317,9 @@ class _Run:
         log_t, log_tail = float(clock.log_times()[-1]), clock.log_tail()
         if not running.size or log_tail > log_t - _BEYOND_ROUNDING:
             return Outcome.BUDGET_EXHAUSTED, "the clock's rate ran away while no token kept pace with it"
-        self.blow_up = BlowUp(float(np.exp(np.logaddexp(log_t, log_tail))), np.inf, int(running[0]))
+        log_time = float(np.logaddexp(log_t, log_tail))
+        with np.errstate(over="ignore", under="ignore"):
+            self.blow_up = BlowUp(float(np.exp(log_time)), np.inf, int(running[0]), log_time)
         return Outcome.BLEW_UP, f"ln(T* - t) fell to {log_tail:.0f} with the growth rate still rising"
 
     def _cut(self, clock: LogClock, chunk: Chunk, goal: float) -> tuple[Outcome, str]:
@@ -340,11 +342,13 @@ class _Run:
         self.steps += companion.steps
         if companion.blow_up is None:
             return
-        error = abs(companion.blow_up.time - found.time) + _ROUNDING * found.time
-        self.blow_up = replace(found, error=error)
-        if error > _SHIFTED * found.time:
+        with np.errstate(over="ignore"):
+            share = float(np.abs(np.expm1(companion.blow_up.log_time - found.log_time)))
+        share += _ROUNDING + np.finfo(float).eps * abs(found.log_time)
+        self.blow_up = replace(found, error=share * found.time if found.time else 0.0)
+        if share > _SHIFTED:
             self.blow_up = None
-            why = f"T* = {found.time:.3g} changes by {error:.3g} under tolerances {COMPANION:g} times looser, undecided"
+            why = f"T* = {found.time:.3g} changes by {share:.0%} under tolerances {COMPANION:g} times looser, undecided"
             self.end = Outcome.BUDGET_EXHAUSTED, why
 
     def trajectory(self, wall_seconds: float) -> TokenTrajectory:

@@ -23,11 +23,15 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BlowUp:
-    """The first blow-up: T*, an estimate of its absolute error, and the first token (0-based) it happens to."""
+    """The first blow-up: T*, an estimate of its absolute error, the first token (0-based) it happens to, and ln T*.
+
+    Extreme weights put T* beyond float64's range: `time` is then inf or 0, `log_time` finite.
+    """
 
     time: float
     error: float
     token: int
+    log_time: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,8 +174,12 @@ def classify(
     prediction = theorems.predict_scenario(system)
     if system.cancels:
         return _verdict(prediction, Scenario.UNDECIDED, trajectory, system=system)
-    tokens = _judge_laws(Regime(system, trajectory), prediction)
-    return _verdict(prediction, simulated_scenario(trajectory), trajectory, tokens, system)
+    regime = Regime(system, trajectory)
+    # A run with |s x| small to its end grows as if s were zero; only s x > 0 makes sure that it goes on to blow up.
+    found = trajectory.blow_up
+    tells = regime.tells_slow_from_fast or (found is not None and bool(system.drive[found.token] > 0))
+    simulated = simulated_scenario(trajectory) if tells else Scenario.UNDECIDED
+    return _verdict(prediction, simulated, trajectory, _judge_laws(regime, prediction), system)
 
 
 def _verdict(
@@ -216,7 +220,9 @@ def _judge_law(regime: Regime, index: int, fate: TokenFate, law: GrowthLaw | Non
     if law is None:
         return TokenVerdict(index, fate)
     if law.name in (LawName.ZERO, LawName.CONSTANT):
-        still = np.all(run.x[:, index] == system.x0[index])
+        # By the logarithms: exp(ln|x|) is x to rounding only.
+        log_x, signs = run.log_abs[:, index], run.sign[:, index]
+        still = np.all(log_x == log_x[0]) and np.all(signs == np.sign(system.x0[index]))
         return TokenVerdict(index, fate, law, agreement=Truth.HOLDS if still else Truth.FAILS)
     with np.errstate(over="ignore", invalid="ignore"):
         exponent, constant = _measure(system, run, index, law)

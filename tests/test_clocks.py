@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from mamba_dynamics.dynamics.clocks import _POINTS, NODES, log_integral_exp, resolve
+from mamba_dynamics.dynamics.clocks import _POINTS, NODES, LogClock, log_integral_exp, resolve
 
 
 def row(*coefficients):
@@ -101,3 +101,12 @@ def test_extended_clock_is_the_whole():
     joined = first.extended(resolve(lambda s: np.sin(s), np.linspace(2, 4, 5), 1e-12))
     assert joined.log_times()[-1] == pytest.approx(whole.log_times()[-1], abs=1e-13)
     assert joined.evaluations == whole.evaluations
+
+
+def test_the_tail_of_a_clock_whose_rate_runs_away():
+    """f = -c s: the tail is e^f / c, also where the fifth power of c overflows."""
+    for c in (1.0, 1e70):
+        coefficients = np.zeros((1, NODES))
+        coefficients[0, 1] = -c / 2  # on [0, 1], where the polynomial's variable is 2 s - 1
+        clock = LogClock(np.array([0.0, 1.0]), coefficients, np.zeros(1), 0)
+        assert clock.log_tail() == pytest.approx(-c / 2 - np.log(c), rel=1e-14)

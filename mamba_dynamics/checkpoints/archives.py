@@ -15,8 +15,8 @@ from pathlib import Path
 from .._errors import CheckpointError, CorruptFile, MambaDynamicsError
 from .base import Archive as Archive
 from .base import shown
-from .files import WeightFile
-from .folder import INDEX_SUFFIX, allowed_root, weight_file_in
+from .files import StoredFile, WeightFile
+from .folder import INDEX_SUFFIX, Folder, LocalFolder, local_folder, weight_file_in
 from .json_text import MAX_JSON_BYTES
 from .safetensors import SafetensorsArchive
 from .sharded import ShardedArchive
@@ -56,28 +56,45 @@ def open_archive(path: str | os.PathLike[str], *, subject: str = "checkpoint") -
     place = Path(path).absolute()
     if not os.path.lexists(place):
         raise CheckpointError(f"no {subject} at {shown(place)}: check the path")
-    file = weight_file_in(place) if os.path.isdir(place) else place
-    if file.name.endswith(INDEX_SUFFIX):
-        return ShardedArchive(file, allowed_root(file.parent), _open_file)
+    return archive_of(*weights_at(place))
+
+
+def weights_at(place: Path) -> tuple[StoredFile, Folder]:
+    """The weight file or index at an existing path, and the folder whose other files belong to it."""
+    if os.path.isdir(place):
+        folder = local_folder(place)
+        return weight_file_in(folder), folder
+    return WeightFile.at(place), LocalFolder(place.parent)
+
+
+def archive_of(file: StoredFile, folder: Folder) -> Archive:
+    """Open a weight file, or the shards behind an index; raises what `open_archive` does."""
+    if file.path.name.endswith(INDEX_SUFFIX):
+        return ShardedArchive(file, folder, _open_file)
     return _open_file(file)
 
 
-def _open_file(path: Path) -> Archive:
-    file = WeightFile.at(path)
+def _open_file(file: StoredFile) -> Archive:
     start = file.read(0, min(_LOOK_BYTES, file.size)).tobytes()
     if _looks_like_safetensors(start):
-        return SafetensorsArchive(path)
+        return SafetensorsArchive(file)
     if start.startswith(b"PK\3\4"):
-        return TorchArchive(path)
-    raise _refusal(path, start)
+        if not isinstance(file, WeightFile):
+            raise CheckpointError(
+                f"{shown(file.path)} is a torch file, which torch reads from a disk only: use the model's safetensors "
+                "version (often under the same name ending in -hf), or download it first: hf download"
+            )
+        return TorchArchive(file)
+    raise _refusal(file, start)
 
 
 def _looks_like_safetensors(start: bytes) -> bool:
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_JSON_BYTES
 
 
-def _refusal(path: Path, start: bytes) -> MambaDynamicsError:
+def _refusal(file: StoredFile, start: bytes) -> MambaDynamicsError:
     """The error for a file that is of no known format."""
+    path = file.path
     if not start:
         return CorruptFile(f"{shown(path)} is empty: download it again")
     if start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5":
@@ -88,14 +105,14 @@ def _refusal(path: Path, start: bytes) -> MambaDynamicsError:
     reason = next((reason for magic, reason in _IMPOSTORS if text.startswith(magic)), None)
     if reason is None and path.suffix == ".safetensors":
         # Its own reader knows best what is wrong with a damaged header.
-        return _safetensors_fault(path)
+        return _safetensors_fault(file)
     reason = reason or "neither a safetensors nor a torch zip file"
     return CorruptFile(f"{shown(path)} begins with {start[:12]!r}: {reason}")
 
 
-def _safetensors_fault(path: Path) -> MambaDynamicsError:
+def _safetensors_fault(file: StoredFile) -> MambaDynamicsError:
     try:
-        SafetensorsArchive(path)
+        SafetensorsArchive(file)
     except MambaDynamicsError as error:
         return error
-    return CorruptFile(f"{shown(path)} changed while it was read")
+    return CorruptFile(f"{shown(file.path)} changed while it was read")

@@ -10,6 +10,7 @@ every size that both know.
 """
 
 import math
+import os
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -19,12 +20,14 @@ from .._allowance import require_within
 from .._errors import CheckpointError, MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import DROPPED_BY_THE_LIMIT, S6Layer
 from .architectures import Architecture, Description, architecture_named, describe
-from .archives import open_archive
+from .archives import archive_of, weights_at
 from .base import Archive, shown
 from .config import read_config
 from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
-from .files import WeightFile
+from .files import StoredFile, WeightFile
+from .folder import Folder
+from .hub import weights_of
 from .layouts import FoundLayer, find_layers
 from .sizes import Fact, Sizes, require_agreement
 from .zip_directory import directory_of
@@ -63,6 +66,7 @@ class Checkpoint:
 
     `architecture` is that of `config.json`, or the closest the tensors' names allow; `config` is
     the parsed file or None, `folder` where it and the tokenizer lie. Several kinds of layers may share one checkpoint.
+    Of a model on a hub `path` is its id, and `revision` the commit that was read.
     """
 
     path: Path
@@ -73,6 +77,8 @@ class Checkpoint:
     layers: tuple[LayerSlot, ...]
     warnings: tuple[str, ...]
     bytes_total: int
+    revision: str | None
+    _place: Folder = field(repr=False)
     _archive: Archive = field(repr=False)
     _found: tuple[FoundLayer, ...] = field(repr=False)
     _sizes: tuple[Sizes, ...] = field(repr=False)
@@ -84,8 +90,9 @@ class Checkpoint:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of weights and headers read so far."""
-        return self._archive.bytes_read
+        """Bytes of weights and headers read so far; of a model on a hub, all bytes that came from there."""
+        fetched = self._place.bytes_fetched
+        return self._archive.bytes_read if fetched is None else fetched
 
     def layer(self, index: int) -> S6Layer:
         """Read one layer: its S6 tensors, and of Mamba-2's input projection only the rows of B, C and dt.
@@ -104,10 +111,12 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None) -> Checkpoint:
-    """Open a checkpoint file, a folder with one, or an index of shards.
+    """Open a checkpoint file, a folder with one, an index of shards, or a model on the Hugging Face hub.
 
     Args:
-        path: safetensors or torch weights; a folder may hold `config.json` beside them.
+        path: safetensors or torch weights; a folder may hold `config.json` beside them. Where there is no such path,
+            ORG/NAME or ORG/NAME@REVISION is a model on the hub (extra `hub`): read from the local cache if it is
+            there, else by the byte ranges that are needed.
         groups: number of (S_B, S_C) pairs per Mamba-2 layer, where no config tells it.
         variant: "positive", "negative" or "mixed", the sign map of the paper's reparametrised
             models (see `definite`); only for these.
@@ -116,14 +125,13 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         UnsupportedArchitecture: there is no S6 layer; the message says what there is.
         MissingTensor: a layer lacks a weight.
         CorruptFile, UnsafeFile: the file cannot be trusted.
-        CheckpointError: shapes and config contradict each other, or the number of groups is unknown.
+        CheckpointError: nothing there, shapes and config contradict each other, or the number of groups is unknown.
     """
     path = Path(path)
     _require_options(groups, variant)
-    _refuse_numpy_archive(path)
-    archive = open_archive(path)
-    folder = archive.folder if archive.folder is not None else path.parent
-    config = read_config(folder)
+    file, place = _weights(path)
+    archive = archive_of(file, place)
+    config = read_config(place)
     found = find_layers(archive, variant)
     description = describe(config)
     architecture, warnings = _architecture(archive, found, description)
@@ -134,19 +142,29 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
-        folder=folder,
+        folder=place.path,
         architecture=architecture,
         format=archive.format,
         config=None if config is None else dict(config.values),
         layers=tuple(_slot(i, layer, size) for i, (layer, size) in enumerate(zip(found, sizes, strict=True))),
         warnings=warnings,
         bytes_total=archive.bytes_total,
+        revision=place.revision,
+        _place=place,
         _archive=archive,
         _found=found,
         _sizes=sizes,
         _facts=_layer_facts(description, row, warnings, variant),
         _dropped=() if row is None else row.dropped,
     )
+
+
+def _weights(path: Path) -> tuple[StoredFile, Folder]:
+    """The weight file or index that a path, or the id of a model, leads to, and the folder it belongs to."""
+    if os.path.lexists(path):
+        _refuse_numpy_archive(path)
+        return weights_at(path.absolute())
+    return weights_of(path)
 
 
 def _require_options(groups: int | None, variant: str | None) -> None:

@@ -13,14 +13,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .._allowance import json_cost, require_within
 from .._errors import CorruptFile
 from .base import shown
-from .files import open_regular
-from .folder import allowed_root, inside
+from .folder import Folder
 
 MAX_BYTES = 10_000_000
 
@@ -91,21 +89,21 @@ class Config:
         )
 
 
-def read_config(folder: Path) -> Config | None:
+def read_config(folder: Folder) -> Config | None:
     """The `config.json` of a folder, or None where there is none.
 
     Raises `UnsafeFile` when it is not a regular file or a link out of the folder, `CorruptFile` when
     it is too large or not one JSON object.
     """
-    path = inside(folder, "config.json", allowed_root(folder))
-    if path is None:
+    file = folder.find("config.json")
+    if file is None:
         return None
-    with open_regular(path) as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
+    path = file.path
+    if file.size > MAX_BYTES:
         raise CorruptFile(
             f"{shown(path)}: expected at most {MAX_BYTES} bytes, found more; a model's config.json has a few kilobytes"
         )
+    raw = file.read(0, file.size).tobytes()
     require_within(json_cost(raw), len(raw), path, "the config")
     try:
         values = json.loads(raw.decode("utf-8"))

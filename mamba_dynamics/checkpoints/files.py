@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,22 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+class StoredFile(Protocol):
+    """A file that is read in ranges, wherever it lies, and stays the one first seen."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, for messages; the last part is its name."""
+        ...
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """`count` bytes from `offset` on. Raises `CorruptFile` if this is not the file first seen."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ A Hugging Face cache keeps a model in `models--ORG--NAME/`: `blobs/` holds the f
 their content, `snapshots/REVISION/` holds links to them under their real names, `refs/main` holds
 the name of the revision that the main branch pointed to. Links there leave the snapshot but not
 the model's folder; in any other folder they must stay inside it.
+
+A `Folder` lists names and finds files; a `LocalFolder` is one on this machine, a model on a hub (`hub`) is another.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from .._errors import CheckpointError, UnsafeFile
 from .base import shown
-from .files import WeightFile
+from .files import StoredFile, WeightFile
 
 TORCH_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 INDEX_SUFFIX = ".index.json"
@@ -31,18 +35,64 @@ _EXPECTED = "expected a .safetensors file, an .index.json with its shards, or a 
 _MAX_REVISION_BYTES = 1000
 
 
-def weight_file_in(folder: Path) -> Path:
-    """The file to read in a folder or a model's Hugging Face cache folder.
+class Folder(Protocol):
+    """A place of files with bare names: where a checkpoint's weights lie, its config and its tokenizer."""
+
+    @property
+    def path(self) -> Path:
+        """The folder, for messages."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """The commit whose files these are, where the place knows it."""
+        ...
+
+    @property
+    def bytes_fetched(self) -> int | None:
+        """What came over a network so far; None where reading needs none."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all files."""
+        ...
+
+    def find(self, name: str) -> StoredFile | None:
+        """A file, or None if absent; `UnsafeFile` if `name` is no bare name or leads out of the folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """A folder on this machine."""
+
+    path: Path
+    revision: str | None = None
+    bytes_fetched: None = None
+
+    def names(self) -> list[str]:
+        return _listing(self.path)
+
+    def find(self, name: str) -> WeightFile | None:
+        path = inside(self.path, name, allowed_root(self.path))
+        return None if path is None else WeightFile.at(path)
+
+
+def local_folder(path: Path) -> LocalFolder:
+    """A folder, or the snapshot of the main branch in a model's Hugging Face cache folder."""
+    return LocalFolder(_only_snapshot(path) if _is_cache(path) else path)
+
+
+def weight_file_in(folder: Folder) -> StoredFile:
+    """The file to read in a folder.
 
     Raises `CheckpointError` if there is none or no single choice, `UnsafeFile` if it leads out.
     """
-    if _is_cache(folder):
-        folder = _snapshot(folder)
     name = _choice(folder)
-    path = inside(folder, name, allowed_root(folder))
-    if path is None:
-        raise CheckpointError(f"{shown(folder / name)} is a link to a missing file: download the model again")
-    return path
+    file = folder.find(name)
+    if file is None:
+        raise CheckpointError(f"{shown(folder.path / name)} is a link to a missing file: download the model again")
+    return file
 
 
 def allowed_root(folder: Path) -> Path:
@@ -54,8 +104,7 @@ def allowed_root(folder: Path) -> Path:
 
 def inside(folder: Path, name: str, root: Path) -> Path | None:
     """The file `name` of `folder`, or None if absent; `UnsafeFile` if it is no bare name or leads out of `root`."""
-    if name in ("", ".", "..") or any(sign in name for sign in "/\\\0:"):
-        raise UnsafeFile(f"{shown(name)} in {shown(folder)} is not a bare file name, so it could lead anywhere")
+    require_bare(name, folder)
     path = folder / name
     try:
         target = path.resolve(strict=True)
@@ -68,18 +117,24 @@ def inside(folder: Path, name: str, root: Path) -> Path | None:
     return path
 
 
-def _choice(folder: Path) -> str:
-    names = _listing(folder)
+def require_bare(name: str, folder: Path) -> None:
+    """Raise `UnsafeFile` for what is not the name of a file in `folder` itself."""
+    if name in ("", ".", "..") or any(sign in name for sign in "/\\\0:"):
+        raise UnsafeFile(f"{shown(name)} in {shown(folder)} is not a bare file name, so it could lead anywhere")
+
+
+def _choice(folder: Folder) -> str:
+    names = folder.names()
     for patterns in _PREFERENCES:
         found = sorted(name for name in names if any(_matches(name, pattern) for pattern in patterns))
         if len(found) > 1:
             raise CheckpointError(
-                f"{shown(folder)} holds {len(found)} weight files, such as {shown(found[0])} and {shown(found[1])}: "
-                "give the path of one of them"
+                f"{shown(folder.path)} holds {len(found)} weight files, such as {shown(found[0])} and "
+                f"{shown(found[1])}: give the path of one of them"
             )
         if found:
             return found[0]
-    raise CheckpointError(f"no weights in {shown(folder)}: {_EXPECTED}")
+    raise CheckpointError(f"no weights in {shown(folder.path)}: {_EXPECTED}")
 
 
 def _listing(folder: Path) -> list[str]:
@@ -97,10 +152,21 @@ def _is_cache(folder: Path) -> bool:
     return folder.resolve().name.startswith("models--") and (folder / "snapshots").is_dir()
 
 
-def _snapshot(cache: Path) -> Path:
+def snapshot_of(cache: Path, revision: str) -> LocalFolder | None:
+    """The snapshot of a branch, tag or commit in a model's Hugging Face cache folder, or None if it is not there."""
+    if not _is_cache(cache):
+        return None
+    commit = _commit_of(cache, revision) or revision
+    if "/" in commit or not (cache / "snapshots" / commit).is_dir():
+        return None
+    path = inside(cache / "snapshots", commit, cache.resolve())
+    return None if path is None else LocalFolder(path, commit)
+
+
+def _only_snapshot(cache: Path) -> Path:
     snapshots = cache / "snapshots"
     revisions = sorted(name for name in _listing(snapshots) if (snapshots / name).is_dir())
-    revision = _main_revision(cache) or (revisions[0] if len(revisions) == 1 else None)
+    revision = _commit_of(cache, "main") or (revisions[0] if len(revisions) == 1 else None)
     if revision is None:
         raise CheckpointError(
             f"{shown(cache)} holds {len(revisions)} snapshots and no refs/main: give the path of one of them"
@@ -111,13 +177,12 @@ def _snapshot(cache: Path) -> Path:
     return path
 
 
-def _main_revision(cache: Path) -> str | None:
-    """The revision in `refs/main`, if there is such a file."""
-    if not (cache / "refs").is_dir():
-        return None
-    refs = inside(cache, "refs", cache.resolve())
-    path = inside(refs, "main", cache.resolve()) if refs else None
-    if path is None:
+def _commit_of(cache: Path, revision: str) -> str | None:
+    """The commit in `refs/REVISION`, if there is such a file; a name with slashes lies in folders of `refs`."""
+    path: Path | None = cache
+    for part in ("refs", *revision.split("/")):
+        path = inside(path, part, cache.resolve()) if path is not None and path.is_dir() else None
+    if path is None or path.is_dir():
         return None
     file = WeightFile.at(path)
     if file.size > _MAX_REVISION_BYTES:

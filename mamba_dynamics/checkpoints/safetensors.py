@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .._errors import CorruptFile
 from .base import Archive, find, require_text_names, require_weight_type, row_range, shown
-from .files import WeightFile
+from .files import StoredFile
 from .json_text import MAX_JSON_BYTES, json_object
 
 #: Bits of one value of every type the format knows.
@@ -51,16 +51,16 @@ class SafetensorsArchive(Archive):
 
     format = "safetensors"
 
-    def __init__(self, path: Path):
-        """Read and check the header. Raises `CorruptFile`, or what `WeightFile.at` raises."""
-        self.path = path
-        self.folder = path.parent
-        self._file = WeightFile.at(path)
-        self.bytes_total = self._file.size
-        header = _header(self._file)
+    def __init__(self, file: StoredFile):
+        """Read and check the header. Raises `CorruptFile`."""
+        self.path = file.path
+        self.folder = file.path.parent
+        self._file = file
+        self.bytes_total = file.size
+        header = _header(file)
         self._payload = _LENGTH_BYTES + len(header)
-        table = json_object(header, path, "the safetensors header", self.bytes_total)
-        self._entries = _entries(table, self._file, self._payload)
+        table = json_object(header, file.path, "the safetensors header", self.bytes_total)
+        self._entries = _entries(table, file, self._payload)
         self.names = tuple(sorted(self._entries))
         self._bytes_read = self._payload
 
@@ -98,7 +98,7 @@ def values_of(data: NDArray[np.uint8], dtype: str) -> NDArray[np.floating]:
     return data.view({"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]).astype(native, copy=False)
 
 
-def _header(file: WeightFile) -> bytes:
+def _header(file: StoredFile) -> bytes:
     if file.size < _LENGTH_BYTES:
         raise _corrupt(file.path, f"it has {file.size} bytes, too few to hold the length of a header")
     length = int.from_bytes(file.read(0, _LENGTH_BYTES).tobytes(), "little")
@@ -110,7 +110,7 @@ def _header(file: WeightFile) -> bytes:
     return header
 
 
-def _entries(header: dict[str, Any], file: WeightFile, payload: int) -> dict[str, _Entry]:
+def _entries(header: dict[str, Any], file: StoredFile, payload: int) -> dict[str, _Entry]:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _corrupt(file.path, "its __metadata__ is not a table of texts")
@@ -120,7 +120,7 @@ def _entries(header: dict[str, Any], file: WeightFile, payload: int) -> dict[str
     return entries
 
 
-def _entry(name: str, value: Any, file: WeightFile, payload: int) -> _Entry:
+def _entry(name: str, value: Any, file: StoredFile, payload: int) -> _Entry:
     def corrupt(what: str) -> CorruptFile:
         return _corrupt(file.path, f"tensor {shown(name)} {what}")
 
@@ -155,7 +155,7 @@ def _require_size(dtype: str, shape: list[int], size: int, corrupt: Any) -> None
         raise corrupt(f"has the shape {shown(shape)} of {dtype}, which does not fill its {size} bytes")
 
 
-def _require_no_gaps(entries: Mapping[str, _Entry], file: WeightFile, payload: int) -> None:
+def _require_no_gaps(entries: Mapping[str, _Entry], file: StoredFile, payload: int) -> None:
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != position:

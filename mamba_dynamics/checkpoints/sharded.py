@@ -1,8 +1,7 @@
 """Index files: one JSON table `weight_map` that says which shard holds which tensor.
 
-The names in the table are a stranger's words. A shard must be a bare file name, and the file it
-leads to, links included, must be a regular file inside `root`: the index file's folder, or for a
-Hugging Face cache the model's folder, whose blobs the snapshot's files link to.
+The names in the table are a stranger's words: a shard must be the bare name of a file in the index file's folder
+(see `folder` for what links there may do).
 """
 
 from collections.abc import Callable
@@ -14,26 +13,26 @@ from numpy.typing import NDArray
 
 from .._errors import CheckpointError, CorruptFile
 from .base import Archive, find, require_text_names, shown
-from .files import WeightFile
-from .folder import inside
+from .files import StoredFile
+from .folder import Folder
 from .json_text import MAX_JSON_BYTES, json_object
 
 
 class ShardedArchive(Archive):
     """The tensors of several files behind one index."""
 
-    def __init__(self, path: Path, root: Path, open_shard: Callable[[Path], Archive]):
+    def __init__(self, index: StoredFile, folder: Folder, open_shard: Callable[[StoredFile], Archive]):
         """Read the index and open every shard it names.
 
         Arguments:
-            path: the index file.
-            root: the folder that no shard may lie outside of.
+            index: the index file.
+            folder: where the shards lie.
             open_shard: opens one weight file.
         """
-        self.path = path
+        self.path = path = index.path
         self.folder = path.parent
-        shard_of = _weight_map(path)
-        shards = {name: _open(name, path, root, open_shard) for name in sorted(set(shard_of.values()))}
+        shard_of = weight_map(index)
+        shards = {name: _open(name, path, folder, open_shard) for name in sorted(set(shard_of.values()))}
         self._shards = tuple(shards.values())
         self._archives = {tensor: shards[shard] for tensor, shard in shard_of.items()}
         for tensor, shard in shard_of.items():
@@ -63,24 +62,25 @@ class ShardedArchive(Archive):
         return find(self._archives, name, self.path).read(name, rows)
 
 
-def _weight_map(path: Path) -> dict[str, str]:
-    file = WeightFile.at(path)
-    if file.size > MAX_JSON_BYTES:
-        raise CorruptFile(f"{shown(path)} has {file.size} bytes, too many for an index of shards")
-    table: Any = json_object(file.read(0, file.size).tobytes(), path, "the index").get("weight_map")
+def weight_map(index: StoredFile) -> dict[str, str]:
+    """{tensor: shard} of an index file. Raises `CorruptFile`."""
+    path = index.path
+    if index.size > MAX_JSON_BYTES:
+        raise CorruptFile(f"{shown(path)} has {index.size} bytes, too many for an index of shards")
+    table: Any = json_object(index.read(0, index.size).tobytes(), path, "the index").get("weight_map")
     if not isinstance(table, dict) or not table or not all(isinstance(shard, str) for shard in table.values()):
         raise CorruptFile(f"{shown(path)} has no weight_map from tensor names to file names")
     require_text_names(table, path)
     return table
 
 
-def _open(name: str, index: Path, root: Path, open_shard: Callable[[Path], Archive]) -> Archive:
-    path = inside(index.parent, name, root)
-    if path is None:
+def _open(name: str, index: Path, folder: Folder, open_shard: Callable[[StoredFile], Archive]) -> Archive:
+    file = folder.find(name)
+    if file is None:
         raise CheckpointError(
             f"shard {shown(name)} named by {shown(index)} is missing: download it into the same folder"
         )
-    return open_shard(path)
+    return open_shard(file)
 
 
 def _common_format(shards: tuple[Archive, ...], path: Path) -> str:

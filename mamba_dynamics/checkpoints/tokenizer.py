@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from .._errors import CheckpointError, CorruptFile
 from .base import shown
 from .checkpoint import Checkpoint
-from .files import open_regular
-from .folder import allowed_root, inside
 
 MAX_BYTES = 100_000_000
 #: Limits of the library's process: seconds of a processor, and bytes beside MEMORY_PER_BYTE for each byte of the file.
@@ -94,13 +92,11 @@ def tokenizer_of(checkpoint: Checkpoint, vocabulary: int) -> Tokenizer:
         CheckpointError: there is no tokenizer, or the extra that reads it is missing.
         CorruptFile, UnsafeFile: the file is broken, too large, or leads out of its folder.
     """
-    path = inside(checkpoint.folder, "tokenizer.json", allowed_root(checkpoint.folder))
-    if path is not None:
-        with open_regular(path) as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise CorruptFile(f"{shown(path)}: expected at most {MAX_BYTES} bytes, found more")
-        return JsonTokenizer(raw.decode("utf-8", "replace"), shown(path))
+    file = checkpoint._place.find("tokenizer.json")
+    if file is not None:
+        if file.size > MAX_BYTES:
+            raise CorruptFile(f"{shown(file.path)}: expected at most {MAX_BYTES} bytes, found more")
+        return JsonTokenizer(file.read(0, file.size).tobytes().decode("utf-8", "replace"), shown(file.path))
     if vocabulary == BYTES:
         return ByteTokenizer()
     raise CheckpointError(

@@ -58,11 +58,11 @@ class TorchArchive(Archive):
 
     format = "torch"
 
-    def __init__(self, path: Path):
+    def __init__(self, file: WeightFile):
         """Check the file and map it. Raises `UnsafeFile`, `CorruptFile`, or `CheckpointError` without torch."""
-        self.path = path
+        self.path = path = file.path
         self.folder = path.parent
-        self._file = WeightFile.at(path)
+        self._file = file
         self.bytes_total = self._file.size
         self._records = _checked_records(self._file)
         pickle = self._records.pickle

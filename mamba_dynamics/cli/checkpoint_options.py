@@ -9,7 +9,11 @@ if TYPE_CHECKING:
     from .._report import Report
 
 PathArgument = Annotated[
-    str | None, typer.Argument(help="A weight file or a model folder; without it, the bundled sample model.")
+    str | None,
+    typer.Argument(
+        help="A weight file, a model folder, or ORG/NAME[@REVISION] on the Hugging Face hub; without it, the bundled "
+        "sample model."
+    ),
 ]
 Layer = Annotated[int | None, typer.Option(help="Only this S6 layer (0-based; negative from the end).")]
 Layers = Annotated[str | None, typer.Option(help="Only these S6 layers: START:STOP, 0-based, STOP excluded.")]

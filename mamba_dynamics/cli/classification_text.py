@@ -24,7 +24,8 @@ def print_report(report: "Report") -> None:
     checkpoint = report.checkpoint
     share = report.bytes_read / checkpoint.bytes_total if checkpoint.bytes_total else 0.0
     part = f" ({share:.0%})" if share <= 1 else ", some of them more than once"
-    console.print(f"[bold]{as_markup(str(checkpoint.path))}[/bold]")
+    commit = "" if checkpoint.revision is None else f" (commit {checkpoint.revision})"
+    console.print(f"[bold]{as_markup(str(checkpoint.path))}[/bold]{commit}")
     console.print(
         f"{as_markup(checkpoint.architecture)}, {checkpoint.format}, {len(checkpoint)} S6 layers; "
         f"read {report.bytes_read:,} of {checkpoint.bytes_total:,} bytes{part}"

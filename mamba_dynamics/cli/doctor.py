@@ -20,8 +20,11 @@ CORE = ("numpy", "python-flint", "jax", "jaxlib", "equinox", "diffrax", "sympy",
 #: extra -> what it is for
 EXTRAS = {
     "torch": "read .bin, .pt and .pth files",
+    "hub": "read models on the Hugging Face hub by their ids",
     "text": "read tokenizer.json, for --text",
     "train": "train models: mamba-dynamics train",
+    "sweep": "phase diagrams over parameters: mamba-dynamics sweep",
+    "bench": "the peers of the benchmarks: python -m benchmarks",
     "docs": "build the documentation, open pages in a browser",
     "test": "run the tests",
 }

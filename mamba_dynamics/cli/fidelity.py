@@ -21,7 +21,11 @@ TEXT = "The old man sat by the window."
 @one_line_errors
 def fidelity(
     path: Annotated[
-        str | None, typer.Argument(help="A language model's folder or file; without it, the bundled sample model.")
+        str | None,
+        typer.Argument(
+            help="A language model's folder or file, or its id on the Hugging Face hub; without it, the bundled sample "
+            "model."
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(help=f"What the model reads. Default: {TEXT!r}")] = None,
     text_file: Annotated[Path | None, typer.Option(help="A UTF-8 file with what the model reads.")] = None,

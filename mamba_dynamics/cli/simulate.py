@@ -1,5 +1,6 @@
 """`mamba-dynamics simulate`: integrate tokens into their asymptotic regime and compare with the theory."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,9 +85,10 @@ def _print_tables(verdict: "Verdict", *, certify: bool) -> None:
     facts.add_row("theory", f"{prediction.scenario.value}: {prediction.why} [{prediction.source}]".replace("[", "\\["))
     facts.add_row("simulation", f"{run.outcome.value}: {run.why}")
     if run.blow_up:
-        facts.add_row(
-            "blow-up", f"T* = {run.blow_up.time:.15g} +- {run.blow_up.error:.1e}, token {run.blow_up.token + 1}"
-        )
+        time = f"T* = {run.blow_up.time:.15g} +- {run.blow_up.error:.1e}"
+        if run.blow_up.time in (0.0, math.inf):
+            time = f"ln T* = {run.blow_up.log_time:.15g}"
+        facts.add_row("blow-up", f"{time}, token {run.blow_up.token + 1}")
     facts.add_row("reached", f"ln(1 + t) = {run.log1p_t[-1]:.6g}")
     facts.add_row("work", f"{run.rhs_evaluations} right-hand sides, {run.steps} steps, {run.wall_seconds:.2f} s")
     facts.add_row("agreement", verdict.agreement.value)

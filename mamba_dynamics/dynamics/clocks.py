@@ -81,7 +81,9 @@ class LogClock:
         f1, f2, f3 = (scale**m * float(chebyshev.chebval(1.0, chebyshev.chebder(last, m))) for m in (1, 2, 3))
         if f1 >= 0:
             return np.inf
-        return float(last.sum() + np.log(-1 / f1 - f2 / f1**3 - (3 * f2**2 - f1 * f3) / f1**5))
+        # Divided by f1 at a time: its fifth power would leave float64's range before it does.
+        g, h = f2 / f1 / f1, f3 / f1 / f1 / f1
+        return float(last.sum() - np.log(-f1) + np.log(1 + g + 3 * g**2 - h))
 
     def log_remaining(self) -> FloatArray:
         """ln(T* - t) at every edge, summed backwards from the tail, (P + 1,)."""
