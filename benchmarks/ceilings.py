@@ -5,6 +5,8 @@ that this process may use, measured in the same run as the rows.
 """
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -105,3 +107,13 @@ CEILINGS: dict[str, Callable[[], float]] = {
     "flops float64": lambda: flops("float64"),
     "file bytes": file_bytes,
 }
+
+
+def measured(kind: str) -> float:
+    """One of the ceilings, found in a process of its own: a command's peak of memory starts at its parent's."""
+    line = [sys.executable, "-m", "benchmarks.ceilings", kind]
+    return float(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+
+
+if __name__ == "__main__":
+    print(CEILINGS[sys.argv[1]]())

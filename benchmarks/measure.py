@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Seconds that a side may take to prepare and run once.
-PATIENCE = 120
+PATIENCE = 60
 
 #: What one run of a side found: the numbers that sides are compared by.
 Answer = np.ndarray

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .ceilings import CEILINGS, cores
+from .ceilings import cores, measured
 from .measure import Measured, interleaved
 from .rows.base import OURS, Row
 
@@ -32,7 +32,7 @@ def _versions() -> dict[str, str]:
 @cache
 def ceiling(kind: str) -> float:
     """Units of work a second at best, measured once a run."""
-    return CEILINGS[kind]()
+    return measured(kind)
 
 
 def row_document(row: Row, rounds: int, *, quick: bool, progress: Callable[[str], None]) -> dict[str, Any]:
