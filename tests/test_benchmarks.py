@@ -101,6 +101,7 @@ def test_a_worker_that_is_slow_is_given_up(monkeypatch):
         measure._Worker("scan", OURS, 256)
 
 
+@pytest.mark.long
 def test_a_row_as_a_user_runs_it(tmp_path):
     """A peer that is not installed, or one that is: ours is measured either way, and nothing differs."""
     line = [sys.executable, "-m", "benchmarks", "scan", "--quick", "--rounds", "2", "--json", str(tmp_path / "a.json")]

@@ -372,7 +372,7 @@ def test_a_layer_with_nan_is_named_and_the_others_are_reported(tmp_path):
         (np.ones((0, 192)), "(L, 192)"),
         (np.full((1, 192), np.nan), "1"),
         (np.array([{"a": 1}], dtype=object), "tokens"),
-        (np.array(["x"]), "dtype"),
+        (np.array(["x"]), "real numbers"),
     ],
 )
 def test_bad_tokens_are_one_line(tmp_path, array, word):

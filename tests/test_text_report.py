@@ -252,7 +252,7 @@ def test_the_text_output_tells_what_matters():
         (("--token-ids", "99999999999999999999"), 1, "64-bit"),
         (("--text", "a", "--random-tokens", "2"), 2, "one of"),
         (("--depth", "3"), 2, "--depth"),
-        (("--text-file", "no such file"), 1, "nothing there"),
+        (("--text-file", "no such file"), 1, "no file at 'no such file'"),
         ((FIXTURES / "jamba", "--text", "a"), 1, "--tokens"),
         ((FIXTURES / "mamba", "--text", "a"), 1, "tokenizer.json"),
     ],

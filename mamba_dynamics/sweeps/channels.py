@@ -13,6 +13,7 @@ import numpy as np
 from .._errors import SweepError
 from .._layer import S6Layer
 from ..checkpoints import Checkpoint, open_checkpoint
+from ..checkpoints.base import shown
 from ..sample import sample_path
 from .design import FloatArray
 
@@ -58,10 +59,12 @@ def read_channels(table: dict[str, Any]) -> Channels:
     """
     for key in table:
         if key not in _KEYS:
-            raise SweepError(f"expected one of {', '.join(_KEYS)} in [checkpoint], found {key!a}: check its spelling")
+            raise SweepError(
+                f"expected one of {', '.join(_KEYS)} in [checkpoint], found {shown(key)}: check its spelling"
+            )
     path = table.get("path")
     if not isinstance(path, str):
-        raise SweepError(f"expected path = 'sample' or a checkpoint's path in [checkpoint], found {path!a}")
+        raise SweepError(f"expected path = 'sample' or a checkpoint's path in [checkpoint], found {shown(path)}")
     checkpoint = open_checkpoint(sample_path() if path == "sample" else path)
     layers = _chosen(table.get("layers", "all"), len(checkpoint), "layers")
     width = min(checkpoint.layers[one].d_inner for one in layers)
@@ -79,7 +82,9 @@ def _chosen(given: Any, count: int, what: str) -> list[int]:
         return list(range(count))
     fits = isinstance(given, list) and given and all(type(one) is int and 0 <= one < count for one in given)
     if not fits or len(set(given)) < len(given):
-        raise SweepError(f"expected 'all' or a list of positions from 0 to {count - 1} for {what}, found {given!a}")
+        raise SweepError(
+            f"expected 'all' or a list of positions from 0 to {count - 1} for {what}, found {shown(given)}"
+        )
     return given
 
 

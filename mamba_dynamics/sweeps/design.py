@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import SweepError
+from ..checkpoints.base import shown
 
 FloatArray = NDArray[np.float64]
 
@@ -21,7 +22,7 @@ def axis_values(name: str, value: Any) -> FloatArray:
     """A list as it stands, {linspace = [first, last, count]} or {logspace = [first power of ten, last, count]}."""
     if isinstance(value, list):
         if not value or not _numeric(value):
-            raise SweepError(f"expected a list of numbers for {name} in [grid], found {value!a}")
+            raise SweepError(f"expected a list of numbers for {name} in [grid], found {shown(value)}")
         found = np.array(value, float)
     else:
         kind, (first, last, count) = _one_of(name, value, AXES, 3, "grid")
@@ -30,7 +31,7 @@ def axis_values(name: str, value: Any) -> FloatArray:
         with np.errstate(over="ignore"):
             found = (np.linspace if kind == "linspace" else np.logspace)(first, last, int(count))
     if not np.all(np.isfinite(found)):
-        raise SweepError(f"expected finite values for {name} in [grid], found {value!a}")
+        raise SweepError(f"expected finite values for {name} in [grid], found {shown(value)}")
     if len(np.unique(found)) < len(found):
         raise SweepError(f"expected each value of {name} in [grid] once, found some twice: they label the axis")
     return found
@@ -40,9 +41,9 @@ def random_columns(table: dict[str, Any], several: dict[str, int], seed: int) ->
     """name -> values, one a cell; x0 (mu, a) stands for every token (state) that has no distribution of its own."""
     cells, design = table.get("cells"), table.get("design", "independent")
     if type(cells) is not int or not 1 <= cells <= MOST_CELLS:
-        raise SweepError(f"expected a whole number of cells >= 1 in [random], found {cells!a}")
+        raise SweepError(f"expected a whole number of cells >= 1 in [random], found {shown(cells)}")
     if design not in ("independent", "sobol"):
-        raise SweepError(f"expected 'independent' or 'sobol' for design in [random], found {design!a}")
+        raise SweepError(f"expected 'independent' or 'sobol' for design in [random], found {shown(design)}")
     wanted = {name: value for name, value in table.items() if name not in ("cells", "design")}
     if not wanted:
         raise SweepError("expected a distribution in [random], found none: add one, as mu = {uniform = [-1, 1]}")
@@ -74,7 +75,7 @@ def _one_of(name: str, value: Any, kinds: tuple[str, ...], count: int, part: str
             return kind, [float(one) for one in numbers]
     words = " or ".join(f"{{{kind} = [{', '.join(['number'] * count)}]}}" for kind in kinds)
     raise SweepError(
-        f"expected {'a list or ' if part == 'grid' else ''}{words} for {name} in [{part}], found {value!a}"
+        f"expected {'a list or ' if part == 'grid' else ''}{words} for {name} in [{part}], found {shown(value)}"
     )
 
 

@@ -27,6 +27,7 @@ import numpy as np
 
 from .._errors import SweepError
 from .._settings import read_toml, set_value, toml_value
+from ..checkpoints.base import shown
 from .channels import Channels, read_channels
 from .design import FloatArray, axis_values, random_columns
 
@@ -160,7 +161,7 @@ def read_sweep(name: str | PathLike[str], changes: dict[str, str] | None = None)
     path = Path(name) if str(name).endswith(".toml") else DESIGNS / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sweep_names())
-        raise SweepError(f"expected a sweep, found {str(name)!a}: choose from {known}, or a .toml file")
+        raise SweepError(f"expected a sweep, found {shown(name)}: choose from {known}, or a .toml file")
     table = read_toml(path, SweepError)
     for key, text in (changes or {}).items():
         set_value(table, key, toml_value(text), SweepError)
@@ -171,7 +172,7 @@ def sweep_from(name: str, table: dict[str, Any]) -> Sweep:
     """The sweep of a table; see `read_sweep`."""
     for key in table:
         if key not in TOP:
-            raise SweepError(f"expected one of {', '.join(TOP)} in a sweep, found {key!a}: check its spelling")
+            raise SweepError(f"expected one of {', '.join(TOP)} in a sweep, found {shown(key)}: check its spelling")
     parts = {part: _table(table, part) for part in ("fixed", "grid", "random", "checkpoint")}
     channels = read_channels(parts["checkpoint"]) if "checkpoint" in table else None
     _require_known(parts, channels)
@@ -190,7 +191,7 @@ def sweep_from(name: str, table: dict[str, Any]) -> Sweep:
     quantities = _quantities(axes, fixed, columns, channels, states, tokens)
     title = table.get("title", "")
     if not isinstance(title, str):
-        raise SweepError(f"expected a text for title, found {title!a}")
+        raise SweepError(f"expected a text for title, found {shown(title)}")
     sweep = Sweep(name, title, seed, chunk, table, tuple(axes), quantities, states, tokens, channels)
     _require_values(sweep)
     return sweep
@@ -199,14 +200,14 @@ def sweep_from(name: str, table: dict[str, Any]) -> Sweep:
 def _table(table: dict[str, Any], part: str) -> dict[str, Any]:
     found = table.get(part, {})
     if not isinstance(found, dict) or (part in table and not found):
-        raise SweepError(f"expected a table [{part}] with something in it, found {found!a}")
+        raise SweepError(f"expected a table [{part}] with something in it, found {shown(found)}")
     return found
 
 
 def _whole(table: dict[str, Any], key: str, default: int, least: int) -> int:
     value = table.get(key, default)
     if type(value) is not int or value < least:
-        raise SweepError(f"expected a whole number >= {least} for {key}, found {value!a}")
+        raise SweepError(f"expected a whole number >= {least} for {key}, found {shown(value)}")
     return value
 
 
@@ -221,9 +222,9 @@ def _require_known(parts: dict[str, dict[str, Any]], channels: Channels | None) 
             base = numbered[1] if numbered else name
             if base not in SINGLE and base not in SEVERAL:
                 known = ", ".join([*SEVERAL, *SINGLE])
-                raise SweepError(f"expected a parameter ({known}, or x0_1, ...) in [{part}], found {name!a}")
+                raise SweepError(f"expected a parameter ({known}, or x0_1, ...) in [{part}], found {shown(name)}")
             if numbered and int(numbered[2]) > MOST:
-                raise SweepError(f"expected at most {MOST} tokens or states, found {name!a}")
+                raise SweepError(f"expected at most {MOST} tokens or states, found {shown(name)}")
             if name in seen:
                 raise SweepError(f"expected {name} once, found it in [{seen[name]}] and [{part}]: leave one out")
             if channels and base in OF_CHECKPOINTS:
@@ -239,7 +240,7 @@ def _constant(name: str, value: Any) -> list[float]:
     numeric = all(type(one) in (int, float) for one in values)
     if not numeric or not values or (isinstance(value, list) and name not in SEVERAL):
         wanted = "a number or a list of them" if name in SEVERAL else "a number"
-        raise SweepError(f"expected {wanted} for {name} in [fixed], found {value!a}")
+        raise SweepError(f"expected {wanted} for {name} in [fixed], found {shown(value)}")
     return [float(one) for one in values]
 
 

@@ -14,12 +14,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from check import Broken, check
 from parsers import PARSERS, Parser
+
+from mamba_dynamics import MambaDynamicsError
 
 #: Of so many inputs one is measured to the byte; all of them are under the system's limit.
 TRACED = 20
@@ -46,7 +49,8 @@ def fuzz(parser: Parser, *, inputs: int, seconds: float, seed: int, kept: Path) 
         path = parser.prepare(Path(folder) / "f")
         for whole in parser.seeds:
             path.write_bytes(whole)
-            parser.read(path)  # what it imports is imported now
+            with suppress(MambaDynamicsError):  # what it imports is imported now
+                parser.read(path)
             check(parser, path, whole)
         began = time.monotonic()
         for number in range(inputs):

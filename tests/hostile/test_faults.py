@@ -88,6 +88,7 @@ def require_whole(out: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the moments are taken from /proc")
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_signal_at_any_moment(name, tmp_path):
     arguments, seconds = COMMANDS[name]

@@ -208,5 +208,5 @@ def test_a_spec_that_is_not_there_or_not_toml(tmp_path):
     broken.write_text("a = ")
     with pytest.raises(SweepError, match="expected TOML"):
         read_sweep(broken)
-    with pytest.raises(SweepError, match="expected a table to hold 'x'"):
+    with pytest.raises(SweepError, match="expected a table at 'title'"):
         read_sweep("scenarios", {"title.x": "1"})

@@ -3,7 +3,7 @@
 How often a sweep is killed, and on how many devices, is told by variables (2 of each if they are not set), for every
 device compiles the program anew:
 
-    KILLS=20 DEVICES=8 pytest tests/sweeps/test_store.py -k killed
+    KILLS=20 DEVICES=8 pytest tests/sweeps/test_store.py -m long -k killed
 """
 
 import json
@@ -138,6 +138,7 @@ def test_another_sweep_is_refused(store, spec, tmp_path):
         run_sweep(read_sweep(spec), tmp_path / "note.txt")
 
 
+@pytest.mark.long
 def test_killed_and_started_again_on_several_devices(store, spec, tmp_path):
     """However often it is killed: no more than the chunk at work is lost, and the end is the same, bit for bit."""
     out, chance, done = tmp_path / "killed", random.Random(0), 0
@@ -163,6 +164,7 @@ def test_killed_and_started_again_on_several_devices(store, spec, tmp_path):
     assert contents(out) == contents(store)
 
 
+@pytest.mark.long
 def test_two_processes_give_the_result_of_one(store, spec, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
