@@ -370,7 +370,7 @@ def test_a_layer_with_nan_is_named_and_the_others_are_reported(tmp_path):
     [
         (np.ones((2, 5)), "(L, 192)"),
         (np.ones((0, 192)), "(L, 192)"),
-        (np.full((1, 192), np.nan), "1"),
+        (np.full((1, 192), np.nan), "NaN or infinite"),
         (np.array([{"a": 1}], dtype=object), "tokens"),
         (np.array(["x"]), "real numbers"),
     ],
