@@ -120,6 +120,8 @@ def test_numbers_are_sorted_as_numbers_and_words_as_words(tab):
 def test_a_layer_s_link_opens_its_details(tab):
     assert not tab.locator("#layer-3 dl").is_visible()
     tab.locator("#table tbody a", has_text="3").first.click()
+    # The page hears of the new address some time after the click.
+    tab.locator("#layer-3 dl").wait_for(state="visible", timeout=10_000)
     assert tab.locator("#layer-3 dl").is_visible()
 
 
