@@ -43,7 +43,7 @@ def main() -> int:
         print(table(found[name]), flush=True)
         wrong |= any(side.get("differs", False) for size in found[name]["sizes"] for side in size["sides"].values())
         if given.json:
-            text = json.dumps(document(found), indent=1) + "\n"
+            text = json.dumps(document(found, f"python -m benchmarks {' '.join(sys.argv[1:])}"), indent=1) + "\n"
             write_whole(given.json, lambda file, text=text: file.write(text.encode()))
     return 1 if wrong else 0
 

@@ -15,8 +15,10 @@ from .rows.base import OURS, Row
 PACKAGES = ("jax", "diffrax", "numpy", "scipy", "torch", "transformers", "mambapy", "heyoka")
 
 
-def document(rows: dict[str, Any]) -> dict[str, Any]:
-    return {"schema_version": 1, "cores": cores(), "machine": platform.machine(), "versions": _versions(), "rows": rows}
+def document(rows: dict[str, Any], command: str) -> dict[str, Any]:
+    """All rows, the command that made them, and where."""
+    where = {"cores": cores(), "machine": platform.machine(), "versions": _versions()}
+    return {"schema_version": 1, "command": command, **where, "rows": rows}
 
 
 def _versions() -> dict[str, str]:

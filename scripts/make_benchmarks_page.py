@@ -31,7 +31,8 @@ python -m benchmarks --json benchmarks/results.json     # all rows; python -m be
 def page(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
     sections = [_section(row) for row in results["rows"].values()]
-    measured = f"Measured on {results['cores']} cores ({results['machine']}): {versions}."
+    where = f"{results['cores']} cores ({results['machine']}), {versions}"
+    measured = f"What follows was measured by `{results['command']}` on {where}."
     return "\n".join([INTRODUCTION, measured, "", *sections]).rstrip() + "\n"
 
 
