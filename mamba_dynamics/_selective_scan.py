@@ -61,8 +61,8 @@ def trainable_scan(
     """`selective_scan` with a reverse pass written by hand, for training; it has no forward-mode derivative.
 
     Between the passes lives one state in `KEPT_EVERY`, O(L D + L D N / KEPT_EVERY) memory, never L x D x N: the reverse
-    pass recomputes the others, and their exponentials, a chunk at a time, where they stay in cache. With
-    g_l = dLoss/dh_l and e_l = exp(-a delta_l),
+    pass recomputes the decayed states e_l h_{l-1} a chunk at a time, where they stay in cache, and the exponentials
+    twice, which costs less than to store them. With g_l = dLoss/dh_l and e_l = exp(-a delta_l),
 
         g_l = C_l gy_l + e_{l+1} g_{l+1},      dLoss/d(-a delta_l) = g_l e_l h_{l-1}.
     """
@@ -99,25 +99,24 @@ def _backward(saved, gy):
     rates, u = a.T, delta * x
 
     def again(h, token):
-        u, d, b = token
-        e = jnp.exp(-rates * d)
-        return e * h + b[:, None] * u, (h, e)
+        u, d, b, gy = token
+        decayed = jnp.exp(-rates * d) * h
+        h = decayed + b[:, None] * u
+        return h, (decayed, h @ gy)
 
     def back(carry, token):
         g, g_rates = carry
-        u, d, b, c, gy, h, e = token
+        u, d, b, c, gy, decayed = token
         g = g + c[:, None] * gy
-        g_c = (e * h + b[:, None] * u) @ gy
-        g_b, g_u = g @ u, b @ g
-        g = g * e
-        g_exponent = g * h
+        g_exponent = g * decayed
         g_d = -jnp.sum(g_exponent * rates, axis=0)
-        return (g, g_rates - g_exponent * d), (g_u, g_d, g_b, g_c)
+        return (jnp.exp(-rates * d) * g, g_rates - g_exponent * d), (b @ g, g_d, g @ u)
 
     def chunk(carry, chunked):
         h, (u, d, b, c, gy) = chunked
-        _, (states, decays) = jax.lax.scan(again, h, (u, d, b))
-        return jax.lax.scan(back, carry, (u, d, b, c, gy, states, decays), reverse=True)
+        _, (decayed, g_c) = jax.lax.scan(again, h, (u, d, b, gy))
+        carry, found = jax.lax.scan(back, carry, (u, d, b, c, gy, decayed), reverse=True)
+        return carry, (*found, g_c)
 
     zero = jnp.zeros_like(kept[0])
     chunks = (kept, _in_chunks(KEPT_EVERY, u, delta, B, C, gy))

@@ -12,7 +12,7 @@ from typing import Any
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from mamba_dynamics.cli import app
+from mamba_dynamics.cli import COMMANDS, command
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 BEGIN, END = "<!-- options: written by scripts/make_cli_reference.py -->", "<!-- end of options -->"
@@ -27,7 +27,7 @@ def page(text: str) -> str:
 
 def reference() -> str:
     """A section for each command, in the order of the command line's help."""
-    return "\n".join(section(command.callback) for command in app.registered_commands if command.callback)
+    return "\n".join(section(command(name)) for name in COMMANDS)
 
 
 def section(command: Callable[..., Any]) -> str:

@@ -1,11 +1,13 @@
 """The command line as a user meets it: the JSON contract, exit codes, and one line for every bad input."""
 
+import inspect
 import json
 import math
 import os
 import struct
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from mamba_dynamics import S6Layer, Scenario, solve, token_dynamics
-from mamba_dynamics.cli import app
+from mamba_dynamics.cli import COMMANDS, app, command
 from mamba_dynamics.sample import sample_path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -162,6 +164,16 @@ def test_weights_only_reads_a_small_part_of_a_published_shape(tmp_path):
     assert found["checkpoint"]["bytes_total"] > 5e8
     assert found["checkpoint"]["bytes_read"] < 0.15 * found["checkpoint"]["bytes_total"]
     assert {(layer["d_inner"], layer["d_state"]) for layer in found["layers"]} == {(1536, 16)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name):
+    assert COMMANDS[name] == (inspect.getdoc(command(name)) or "").splitlines()[0]
+
+
+def test_the_version_is_that_of_the_installed_package():
+    result = run("--version")
+    assert (result.exit_code, result.stdout.strip()) == (0, metadata.version("mamba-dynamics"))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["classify"], ["classify", "--json"]])

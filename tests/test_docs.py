@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import mamba_dynamics
-from mamba_dynamics.cli import app
+from mamba_dynamics.cli import COMMANDS, app
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import make_cli_reference
@@ -56,8 +56,7 @@ def test_the_command_line_reference_is_current():
 
 def test_the_command_line_reference_names_every_option_of_the_help():
     text = make_cli_reference.PAGE.read_text("utf-8")
-    for command in app.registered_commands:
-        name = command.callback.__name__  # pyright: ignore[reportOptionalMemberAccess]
+    for name in COMMANDS:
         section = text.partition(f"### {name}\n")[2].partition("\n### ")[0]
         shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout
         options = set(re.findall(r"(?<![\w-])--[a-z0-9-]+", shown)) - {"--help"}

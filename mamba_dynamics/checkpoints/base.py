@@ -30,10 +30,15 @@ _SHOWN_LENGTH = 200
 
 
 def shown(name: object) -> str:
-    """`name` for a message: quoted, on one line, ASCII only, and not too long."""
-    text = str(name)
+    """`name` for a message: on one line, ASCII only, and not too long; quoted, but for numbers and what holds them."""
+    if name is None or isinstance(name, (bool, int, float, list, tuple, dict)):
+        return _shortened(ascii(name))
+    return ascii(_shortened(str(name)))
+
+
+def _shortened(text: str) -> str:
     half = _SHOWN_LENGTH // 2
-    return ascii(text if len(text) <= _SHOWN_LENGTH else f"{text[:half]}...{text[-half:]}")
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:half]}...{text[-half:]}"
 
 
 class Archive(ABC):

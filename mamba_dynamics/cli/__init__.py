@@ -6,48 +6,83 @@ undecided or theory and simulation disagree; 4 done, but `classify --fail-on` fo
 """
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from .._stop import READER_GONE, forget_stdout
-from .classify import classify
-from .doctor import doctor
-from .fidelity import fidelity
-from .figures import figures
-from .report import report
-from .simulate import simulate
-from .sweep import sweep
-from .train import train
-from .verify import verify
+
+#: Every command, a module and a function of its name, and the line that the list of commands says of it.
+COMMANDS = {
+    "classify": "Say what tokens do in each S6 layer of a checkpoint: eigenvalue rule, certificate, and the tokens' "
+    "own ODE.",
+    "doctor": "Say what is installed and where it runs, and check a few numbers that are known in closed form "
+    "(seconds).",
+    "fidelity": "Say how ODE-like a language model is: the paper's limit, the residual stream as a flow, and what is "
+    "dropped.",
+    "figures": "Make figures: OUT/NAME/data.npz and OUT/NAME/NAME.png, .svg, .pdf.",
+    "report": "Write what `classify` finds as one HTML page: in words, in pictures, layer by layer; for readers new "
+    "to it.",
+    "simulate": "Integrate tokens under one S6 layer into their asymptotic regime, and compare with the theory.",
+    "sweep": "Integrate systems over a grid, a random design or a checkpoint's channels; killed at any moment, it "
+    "goes on.",
+    "train": "Train a model on an experiment's task; killed at any moment and started again, it goes on bit for bit.",
+    "verify": "Check every theorem: its proof by algebra, its conclusion over random cases, its limits by "
+    "counterexample.",
+}
+
+
+def command(name: str) -> Callable[..., None]:
+    """The function behind one of `COMMANDS`."""
+    return getattr(import_module(f".{name}", __name__), name)
+
+
+class _Later(TyperCommand):
+    """A command whose module is imported when it is called, and not for the list of commands."""
+
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        assert self.name
+        alone = typer.Typer(add_completion=False)
+        alone.command(self.name)(command(self.name))
+        return typer.main.get_command(alone).make_context(*args, **settings)
+
+
+class _Commands(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, says in COMMANDS.items():
+            self.add_command(_Later(name, help=says))
+
 
 app = typer.Typer(
     name="mamba-dynamics",
     help="From the weights of a Mamba layer to a verdict on what its tokens do.",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(classify)
-app.command()(doctor)
-app.command()(fidelity)
-app.command()(figures)
-app.command()(report)
-app.command()(simulate)
-app.command()(sweep)
-app.command()(train)
-app.command()(verify)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("mamba-dynamics"))
+        raise typer.Exit
 
 
 @app.callback()
-def _version(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+    ),
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(installed("mamba-dynamics"))
-        raise typer.Exit
+    """What may stand before a command."""
 
 
 def main() -> None:

@@ -113,8 +113,9 @@ def read_study(name: str | PathLike[str], changes: dict[str, str] | None = None)
     for contrast in study.contrasts:
         for arm in (contrast.arm, contrast.against):
             if arm not in arms:
+                known = ", ".join(map(shown, [*arms][:8]))
                 raise TrainingError(
-                    f"expected one of {shown(', '.join(arms))} in contrasts, found {shown(arm)}: mend the spec"
+                    f"expected an arm, such as {known}, in contrasts, found {shown(arm)}: mend the spec"
                 )
     for arm in arms:
         study.experiment(arm, 0)
