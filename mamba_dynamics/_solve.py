@@ -23,7 +23,7 @@ from ._trajectory import BlowUp, FloatArray, TokenTrajectory
 from .dynamics import AbstractLogDynamics, AbstractTokenDynamics, ScalarTokenDynamics
 from .dynamics.clocks import LogClock
 from .dynamics.first_token import FirstTokenLogDynamics
-from .dynamics.tokens import TokenLogDynamics
+from .dynamics.tokens import LARGEST, TokenLogDynamics
 
 #: A blow-up time's error is taken from a second run with tolerances this much looser.
 COMPANION = 100.0
@@ -276,7 +276,7 @@ class _Run:
             return Outcome.SOLVER_FAILED, "the rates left float64's range; rescale the tokens (x, S_Delta, M)"
         if self.goal is not None and np.logaddexp(0.0, log_t) >= self.goal:
             return self._cut(clock, chunk, self.goal)
-        if recent.log_rate[-1] > self.stop_log_rate:
+        if recent.log_rate[-1] > self.stop_log_rate and not self._goes_on_to_shut(growth):
             return self._judge_blow_up(clock, growth)
         if self._activity() < horizon.rest and self._stands(clock):
             return Outcome.CONVERGED_TO_EQUILIBRIUM, f"the tokens' speeds fell below {horizon.rest:g} of their bounds"
@@ -285,6 +285,19 @@ class _Run:
         if log_t >= horizon.log_t_growing and growth.max() > 0:
             return Outcome.DIVERGES_SLOWLY, f"a token was still growing at ln t = {log_t:.6g}, without blowing up"
         return None
+
+    def _goes_on_to_shut(self, growth: FloatArray) -> bool:
+        """Whether a token that runs away will shut its own step size later; if so the run goes on until it has.
+
+        Where |s| is 1e-200, |x| grows by e^460 as if s were zero, and only then shows that it diverges slowly.
+        """
+        left, running = np.asarray(self.dynamics.log_growth_to_shut(self.point.state)), growth > _KEEPS_PACE
+        furthest = float(left[running].max(initial=0.0))
+        if furthest == 0 or self.seen.log_norms[-1][running].max() + furthest > LARGEST:
+            return False
+        # rho grows like x^2.
+        self.stop_log_rate = float(self.seen.log_rate[-1]) + 2 * furthest + self.horizon.log_rate
+        return True
 
     def _stands(self, clock: LogClock) -> bool:
         """Whether no token that counts has moved while time doubled, though each had the time to by its own bound.
@@ -317,6 +330,9 @@ class _Run:
         log_t, log_tail = float(clock.log_times()[-1]), clock.log_tail()
         if not running.size or log_tail > log_t - _BEYOND_ROUNDING:
             return Outcome.BUDGET_EXHAUSTED, "the clock's rate ran away while no token kept pace with it"
+        if np.all(np.asarray(self.dynamics.log_growth_to_shut(self.point.state))[running] > 0):
+            why = "its tokens grow as if step sizes were constant, and shut them only beyond float64's range, undecided"
+            return Outcome.BUDGET_EXHAUSTED, why
         log_time = float(np.logaddexp(log_t, log_tail))
         with np.errstate(over="ignore", under="ignore"):
             self.blow_up = BlowUp(float(np.exp(log_time)), np.inf, int(running[0]), log_time)

@@ -121,6 +121,35 @@ def test_slow_divergence():
     assert run.rhs_evaluations <= BUDGET
 
 
+#: (s, x0, bias): |s x0| is so small that |x| grows like 1 / sqrt(T - t) by hundreds of e-folds before it slows down.
+LATE_TO_SHUT = [(1e-200, [-1.0], 0.0), (1e-290, [-1.0], 2.0), (-1e-5, [1.0], 0.0), (1e-300, [-1e10], -700.0)]
+
+
+@pytest.mark.parametrize(("s", "x0", "bias"), LATE_TO_SHUT)
+def test_a_run_is_not_called_a_blow_up_before_its_step_size_has_shut(s, x0, bias):
+    run = solve(token_dynamics(S6Layer.scalar(mu=1.0, S_Delta=s, a=1.0, dt_bias=bias)), np.array(x0))
+    assert run.outcome is Outcome.DIVERGES_SLOWLY
+    # Theory 3.4: |s x| = ln t + 3 ln ln t + O(1), and nothing else is as large.
+    log_t, z = run.log_t[-1], abs(s) * np.exp(run.log_abs[-1, 0])
+    assert z == pytest.approx(log_t + 3 * np.log(log_t), rel=1e-2)
+
+
+def test_where_a_step_size_would_shut_beyond_float64_nothing_is_decided():
+    run = solve(token_dynamics(S6Layer.scalar(mu=1.0, S_Delta=1e-320, a=1.0)), np.array([-1.0]), throw=False)
+    assert run.outcome is Outcome.BUDGET_EXHAUSTED
+    assert run.blow_up is None
+    assert "beyond float64" in run.why
+
+
+def test_a_later_token_with_s_x_positive_still_blows_up():
+    # Token 1 would diverge slowly by itself, but token 2 becomes infinite first: T* of s = 0, as |s| is 1e-100.
+    x0 = np.array([-1.0, 2.0])
+    small = solve(token_dynamics(S6Layer.scalar(mu=1.0, S_Delta=1e-100, a=1.0)), x0)
+    none = solve(token_dynamics(S6Layer.scalar(mu=1.0, S_Delta=0.0, a=1.0)), x0)
+    assert (small.blow_up.token, none.blow_up.token) == (1, 1)
+    assert small.blow_up.time == pytest.approx(none.blow_up.time, rel=1e-10)
+
+
 def test_general_decay_rates():
     run = solve(scalar([-1.0, -0.5], 0.5, [0.2, 3.0]), np.ones(5), log_until=100.0)
     constants = 2 * 1.5 * np.log(2) * np.exp(run.log_t[-1] + 2 * run.log_abs[-1])

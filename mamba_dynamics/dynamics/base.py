@@ -19,6 +19,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
@@ -50,6 +51,13 @@ class AbstractLogDynamics(eqx.Module):
     @abc.abstractmethod
     def restlessness(self, state: State) -> Float[Array, " L"]:
         """Every token's speed over its own bound in rho, in [0, 1]: near 0 only at rest; 0 for a zero token."""
+
+    def log_growth_to_shut(self, state: State) -> Float[Array, " L"]:
+        """How much ln|x_l| has still to grow until token l shuts its own step size: 0 where it never does, or has.
+
+        A run that grows as if step sizes were constant may turn there from fast to slow.
+        """
+        return jnp.zeros_like(self.log_norms(state))
 
     def __call__(self, s: Any, state: State, args: Any) -> State:
         return self.field(state)[0]

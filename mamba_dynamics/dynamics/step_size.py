@@ -11,6 +11,8 @@ from .base import AnyArray
 
 #: Below this, ln softplus(z) = z - e^z / 2 + ... differs from z by less than its rounding.
 TAIL = -37.0
+#: Where s x is this far below -|b|, a step size is shut: what it drives has all but stopped growing.
+SHUT = 50.0
 
 
 def step_size(z: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:

@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 
 #: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
 _SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
+_TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +158,13 @@ def _require(wide: dict[str, FloatArray]) -> None:
         if name != "goal" and not np.all(np.isfinite(array)):
             bad = int(np.sum(~np.isfinite(array)))
             raise LayerShapeError(f"solve_many: {name} should be finite, found {bad} NaN or infinite values")
+    for name, array in (("mu", wide["mu"]), ("s_delta", wide["s"])):
+        # Compiled code takes them for zero, whose dynamics are other ones.
+        lost = (array != 0) & (np.abs(array) < _TINY)
+        if np.any(lost):
+            raise LayerShapeError(
+                f"solve_many: expected {name} of 0 or of at least {_TINY:.2g}, found {array[lost][0]:g}"
+            )
     least = {"rtol": math.ulp(0.0), "atol": 0.0, "goal": 0.0, "max_steps": 1.0, "a": 0.0}
     for name, bound in least.items():
         fits = wide[name] >= bound

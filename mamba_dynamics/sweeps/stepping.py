@@ -19,8 +19,9 @@ from .._integrate import CHUNK, MAX_STEP, MIN_STEP
 from .._outcomes import Outcome
 from .._solve import Horizon
 from ..dynamics.base import AnyArray
+from ..dynamics.tokens import LARGEST
 from .duration import clock_until, log_duration, log_tail
-from .expansion import ORDER, Rates, Systems, expand, rates
+from .expansion import ORDER, Rates, Systems, expand, log_growth_to_shut, rates
 
 #: The outcomes in the order of their codes; RUNNING is not one of them.
 OUTCOMES = tuple(Outcome)
@@ -230,7 +231,12 @@ def _judged(systems: Systems, found, lanes: Lanes, horizon: Horizon) -> Lanes:
     shrunk = jnp.min(grown, axis=0) >= horizon.shrinking
     settled = lanes.shrinking >= CHUNK
     tail = log_tail(lanes.f)
-    ran_away = jnp.any(growth > _KEEPS_PACE, axis=0) & (tail <= lanes.log_t - _BEYOND_ROUNDING)
+    running = growth > _KEEPS_PACE
+    left = jnp.where(running, log_growth_to_shut(systems, lanes.y), 0.0)
+    furthest = jnp.max(left, axis=0)
+    largest = jnp.max(jnp.where(running, norms, -jnp.inf), axis=0)
+    goes_on = (furthest > 0) & (largest + furthest <= LARGEST)
+    ran_away = jnp.any(running & (left == 0), axis=0) & (tail <= lanes.log_t - _BEYOND_ROUNDING)
     code = jnp.full_like(lanes.code, RUNNING)
     for holds, outcome in (
         ((lanes.log_t >= horizon.log_t_growing) & (fastest > 0), Outcome.DIVERGES_SLOWLY),
@@ -239,8 +245,14 @@ def _judged(systems: Systems, found, lanes: Lanes, horizon: Horizon) -> Lanes:
     ):
         code = jnp.where(holds, CODE[outcome], code)
     blown = jnp.where(ran_away, CODE[Outcome.BLEW_UP], CODE[Outcome.BUDGET_EXHAUSTED])
-    code = jnp.where(log_rate > lanes.stop_log_rate, blown, code)
-    return lanes._replace(code=code, log_blow_up_time=jnp.logaddexp(lanes.log_t, tail))
+    beyond = log_rate > lanes.stop_log_rate
+    code = jnp.where(beyond & ~goes_on, blown, code)
+    further = log_rate + 2 * furthest + horizon.log_rate
+    return lanes._replace(
+        code=code,
+        log_blow_up_time=jnp.logaddexp(lanes.log_t, tail),
+        stop_log_rate=jnp.where(beyond & goes_on, further, lanes.stop_log_rate),
+    )
 
 
 def _at_the_budget(lanes: Lanes, wanted: Wanted, horizon: Horizon):

@@ -143,6 +143,13 @@ def test_slow_divergence():
     assert np.exp(runs.log_abs_x[0, 0]) == pytest.approx(1e5 + 3 * np.log(1e5), abs=0.01)
 
 
+def test_a_run_is_not_called_a_blow_up_before_its_step_size_has_shut():
+    x0 = np.array([[-1.0, -1.0, 1.0, -1.0], [0.0, 0.0, 0.0, 2.0]])
+    runs = solve_many(mu=1.0, s_delta=[1e-200, 1e-290, -1e-5, 1e-100], a=1.0, dt_bias=[0, 2.0, 0, 0], x0=x0)
+    assert runs.outcomes() == [Outcome.DIVERGES_SLOWLY] * 3 + [Outcome.BLEW_UP]
+    assert runs.blow_up_token.tolist() == [-1, -1, -1, 1]
+
+
 def test_general_decay_rates():
     """Theory 3.6: kappa_l from K_l."""
     runs = solve_many(mu=[[-1.0], [-0.5]], a=[[0.2], [3.0]], s_delta=0.5, x0=np.ones((TOKENS, 1)), log_until=100.0)
@@ -234,6 +241,8 @@ def test_a_nearer_horizon_is_reached_sooner(many):
         ({"x0": np.zeros((4, 3))}, "one number of cells"),
         ({"x0": np.full((4, 2), np.nan)}, "x0 should be finite"),
         ({"a": [-1.0, 1.0]}, "a >= 0"),
+        ({"s_delta": 1e-320}, "s_delta of 0 or of at least"),
+        ({"mu": [1.0, -5e-324]}, "mu of 0 or of at least"),
         ({"rtol": 0.0}, "rtol > 0"),
         ({"until": 1.0, "log_until": 1.0}, "one end time"),
         ({"log_until": -1.0}, "the end time >= 0"),
