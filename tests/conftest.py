@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from cheap_compilation import compile_cheaply
 
 #: How tests start Chromium.
 ARGUMENTS = [
@@ -18,6 +19,13 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def pytest_configure(config):
+    # Workers get their environment from the process that starts them.
+    if not hasattr(config, "workerinput"):
+        compile_cheaply()
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -75,7 +75,7 @@ def invoke(*arguments):
 
 
 def start(*arguments, devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     command = [sys.executable, "-m", "mamba_dynamics", "sweep", *map(str, arguments)]
     return subprocess.Popen(
         command, env=os.environ | {"XLA_FLAGS": flags}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cheap_compilation import CHEAP_COMPILATION
 from typer.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
@@ -125,8 +123,7 @@ def test_a_finished_study_is_not_trained_again_and_says_the_same(spec, trained):
 def test_workers_end_with_a_parent_that_is_killed(spec, tmp_path):
     line = [sys.executable, "-m", "mamba_dynamics", "train", str(spec), "--out", str(tmp_path), "--jobs", "2"]
     endless = ["--set", "recipe.steps=10000000", "--set", "recipe.evaluate_every=1000000"]
-    environment = os.environ | {"XLA_FLAGS": CHEAP_COMPILATION}
-    parent = subprocess.Popen([*line, *endless], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen([*line, *endless], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         # The third child is multiprocessing's own resource tracker.
         wait_for(lambda: len(children(parent.pid)) >= 3 and len(list(tmp_path.rglob("run.json"))) == 2)
@@ -256,9 +253,8 @@ def test_every_arm_of_a_study_can_be_built(name, shared):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
+def test_every_study_runs_at_a_small_size(name, shared, tmp_path):
     """Two arms, those of the first comparison: each arm is a compilation of its own."""
-    monkeypatch.setenv("XLA_FLAGS", CHEAP_COMPILATION)
     changes, data = small(name, shared)
     study = read_study(name, changes)
     first = study.contrasts[0]
@@ -273,8 +269,7 @@ def test_every_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_arm_of_a_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", CHEAP_COMPILATION)
+def test_every_arm_of_a_study_runs_at_a_small_size(name, shared, tmp_path):
     changes, data = small(name, shared)
     study = read_study(name, changes)
     document = run_study(study, data=data, out=tmp_path)
