@@ -20,14 +20,13 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
 
 def pytest_configure(config):
     # Workers get their environment from the process that starts them.
     if not hasattr(config, "workerinput"):
         compile_cheaply()
-
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
