@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import theorems
+from . import certificates, theorems
 from ._errors import HypothesisError
 from ._fates import token_fates
 from ._layer import S6Layer
@@ -36,6 +36,8 @@ _SCENARIO_OF = {
     Outcome.DIVERGES_SLOWLY: Scenario.SLOW_DIVERGENCE,
     Outcome.BLEW_UP: Scenario.FAST_DIVERGENCE,
 }
+#: A token whose ln|x| changed by less stands where it began.
+_CREEPS = 1e-9
 _DIVERGING = (Scenario.SLOW_DIVERGENCE, Scenario.FAST_DIVERGENCE)
 
 
@@ -170,7 +172,10 @@ def classify(
     )
     if system is None:
         prediction = theorems.predict_from_definiteness(layer, x0, group or 0)
-        return _verdict(prediction, simulated_scenario(trajectory), trajectory)
+        simulated = simulated_scenario(trajectory)
+        if simulated is Scenario.EQUILIBRIUM and not _may_rest(layer, x0, trajectory, group or 0):
+            simulated = Scenario.UNDECIDED
+        return _verdict(prediction, simulated, trajectory)
     prediction = theorems.predict_scenario(system)
     if system.cancels:
         return _verdict(prediction, Scenario.UNDECIDED, trajectory, system=system)
@@ -196,6 +201,16 @@ def _verdict(
     if agreement is Truth.FAILS and system is not None and not Regime(system, run).tells_slow_from_fast:
         agreement = Truth.UNDECIDED
     return Verdict(prediction, simulated, run, tokens, agreement, system)
+
+
+def _may_rest(layer: S6Layer, x0: FloatArray, run: TokenTrajectory, group: int) -> bool:
+    """Whether the first token that is not zero can be at rest: unless it came to where it is, x^T M x is 0 exactly.
+
+    Beside the null cone a token creeps, for a time of 1 / |x^T M x| at least, in which nothing moves beyond rounding.
+    """
+    first = int(np.argmax(x0.any(axis=1)))
+    came = abs(run.log_norms[-1, first] - run.log_norms[0, first]) > _CREEPS
+    return layer.norms.any or came or certificates.form_sign(layer.B_map(group), layer.C_map(group), x0[first]) == 0
 
 
 def simulated_scenario(trajectory: TokenTrajectory) -> Scenario:

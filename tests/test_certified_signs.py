@@ -1,12 +1,14 @@
 """Certificates never contradict exact arithmetic, and are not empty."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mamba_dynamics.certificates import SignCounts, channel_signs, eigenvalue_signs, signs, symmetric_signs
+from mamba_dynamics.certificates import SignCounts, channel_signs, eigenvalue_signs, form_sign, signs, symmetric_signs
 
 
 def exact_inertia(S):
@@ -135,3 +137,26 @@ def test_precision_is_put_back():
     before = flint.ctx.prec
     symmetric_signs(np.eye(3), np.eye(3))
     assert flint.ctx.prec == before
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_sign_of_a_quadratic_form_is_that_of_exact_rationals(seed):
+    rng = np.random.default_rng(seed)
+    B, C = rng.normal(size=(2, 3, 5)) * 2.0 ** rng.integers(-60, 60, (2, 3, 5))
+    x = rng.normal(size=5)
+    exact = sum(
+        sum(Fraction(c) * Fraction(v) for c, v in zip(row_C, x, strict=True))
+        * sum(Fraction(b) * Fraction(v) for b, v in zip(row_B, x, strict=True))
+        for row_B, row_C in zip(B, C, strict=True)
+    )
+    assert form_sign(B, C, x) == (exact > 0) - (exact < 0)
+
+
+@pytest.mark.parametrize(("second", "sign"), [(1.0, 0), (np.nextafter(1, 2), -1), (np.nextafter(1, 0), 1)])
+def test_the_null_cone_is_told_from_its_neighbours(second, sign):
+    # x^T diag(1, -1) x, of which float64 sees the last bit only.
+    assert form_sign(np.eye(2), np.diag([1.0, -1.0]), np.array([1.0, second])) == sign
+
+
+def test_a_form_whose_numbers_lie_too_far_apart_has_no_sign():
+    assert form_sign(np.eye(2), np.eye(2), np.array([1e200, 1e-200])) is None

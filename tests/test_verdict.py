@@ -208,3 +208,20 @@ def test_extreme_systems_are_never_judged_wrongly(case):
     found = verdict(**case, max_steps=1024)
     assert found.agreement is not Truth.FAILS
     assert found.simulated is not Scenario.EQUILIBRIUM
+
+
+@pytest.mark.parametrize(
+    ("second", "scenario"),
+    [(1.0, Scenario.EQUILIBRIUM), (np.nextafter(1, 2), Scenario.UNDECIDED), (np.nextafter(1, 0), Scenario.UNDECIDED)],
+)
+def test_a_token_beside_the_null_cone_is_not_at_rest(second, scenario):
+    """One bit beside it the token creeps to zero, or away to infinity, in a time of 1e16."""
+    layer = S6Layer.from_matrices(S_B=np.eye(2), S_C=np.diag([1.0, -1.0]), S_Delta=np.eye(2), a=1.0)
+    assert classify(layer, np.array([[1.0, second]])).simulated is scenario
+
+
+def test_a_token_that_came_to_rest_is_at_rest():
+    layer = S6Layer.from_matrices(S_B=np.eye(2), S_C=np.diag([1.0, -1.0]), S_Delta=np.diag([-1.0, 1.0]), a=1.0)
+    verdict = classify(layer, np.array([[1.0, 0.8]]))
+    assert verdict.simulated is Scenario.EQUILIBRIUM
+    assert verdict.trajectory.log_norms[-1, 0] != verdict.trajectory.log_norms[0, 0]

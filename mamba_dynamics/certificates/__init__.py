@@ -11,5 +11,6 @@ from .enclosure import proved_scenario as proved_scenario
 from .signs import SignCounts as SignCounts
 from .signs import channel_signs as channel_signs
 from .signs import eigenvalue_signs as eigenvalue_signs
+from .signs import form_sign as form_sign
 from .signs import independent_rows as independent_rows
 from .signs import symmetric_signs as symmetric_signs

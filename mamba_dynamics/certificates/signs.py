@@ -117,6 +117,18 @@ def symmetric_signs(S_B: FloatArray, S_C: FloatArray) -> SignCounts | None:
     return None if found is None else _pad(found, channels)
 
 
+def form_sign(S_B: FloatArray, S_C: FloatArray, x: FloatArray) -> int | None:
+    """The exact sign of x^T M x = (S_C x) . (S_B x), for maps (N, D) and a token (D,).
+
+    None where the exponents of a map or of the token span so many bits that exact integers would be too long.
+    """
+    B, C, token = _integers(S_B), _integers(S_C), _integers(x[:, None])
+    if B is None or C is None or token is None:
+        return None
+    value = int(((C * token).transpose() * (B * token))[0, 0])
+    return (value > 0) - (value < 0)
+
+
 def independent_rows(matrix: FloatArray) -> bool:
     """Whether the rows of a matrix (rows, D) are linearly independent, decided exactly."""
     if len(matrix) > matrix.shape[1]:

@@ -160,7 +160,10 @@ def resolve(log_rate: Callable[[FloatArray], FloatArray], steps: FloatArray, tol
     order = np.argsort(starts)
     edges = np.append(starts[order], steps[-1])
     coefficients = np.concatenate([c for _, c in done])[order]
-    return LogClock(edges, coefficients, log_integral_exp(coefficients) + np.log(np.diff(edges)), evaluations)
+    # Steps that are shorter than the clock's own rounding take no time.
+    with np.errstate(divide="ignore"):
+        log_widths = np.log(np.diff(edges))
+    return LogClock(edges, coefficients, log_integral_exp(coefficients) + log_widths, evaluations)
 
 
 def constant_rates(edges: FloatArray, log_durations: FloatArray) -> LogClock:
