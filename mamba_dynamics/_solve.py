@@ -287,17 +287,20 @@ class _Run:
         return None
 
     def _goes_on_to_shut(self, growth: FloatArray) -> bool:
-        """Whether a token that runs away will shut its own step size later; if so the run goes on until it has.
+        """Whether all tokens that run away will shut their own step sizes later; if so the run goes on until they have.
 
         Where |s| is 1e-200, |x| grows by e^460 as if s were zero, and only then shows that it diverges slowly.
         """
-        left, running = np.asarray(self.dynamics.log_growth_to_shut(self.point.state)), growth > _KEEPS_PACE
-        furthest = float(left[running].max(initial=0.0))
-        if furthest == 0 or self.seen.log_norms[-1][running].max() + furthest > LARGEST:
+        left = self._left_to_shut(growth)
+        if not left.size or left.min() == 0 or self.seen.log_norms[-1].max() + left.max() > LARGEST:
             return False
         # rho grows like x^2.
-        self.stop_log_rate = float(self.seen.log_rate[-1]) + 2 * furthest + self.horizon.log_rate
+        self.stop_log_rate = float(self.seen.log_rate[-1] + 2 * left.max()) + self.horizon.log_rate
         return True
+
+    def _left_to_shut(self, growth: FloatArray) -> FloatArray:
+        """Of each token that runs away, by how much ln|x| has still to grow until it shuts its own step size."""
+        return np.asarray(self.dynamics.log_growth_to_shut(self.point.state))[growth > _KEEPS_PACE]
 
     def _stands(self, clock: LogClock) -> bool:
         """Whether no token that counts has moved while time doubled, though each had the time to by its own bound.
@@ -330,7 +333,8 @@ class _Run:
         log_t, log_tail = float(clock.log_times()[-1]), clock.log_tail()
         if not running.size or log_tail > log_t - _BEYOND_ROUNDING:
             return Outcome.BUDGET_EXHAUSTED, "the clock's rate ran away while no token kept pace with it"
-        if np.all(np.asarray(self.dynamics.log_growth_to_shut(self.point.state))[running] > 0):
+        running = running[self._left_to_shut(growth) == 0]
+        if not running.size:
             why = "its tokens grow as if step sizes were constant, and shut them only beyond float64's range, undecided"
             return Outcome.BUDGET_EXHAUSTED, why
         log_time = float(np.logaddexp(log_t, log_tail))

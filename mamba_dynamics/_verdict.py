@@ -38,6 +38,8 @@ _SCENARIO_OF = {
 }
 #: A token whose ln|x| changed by less stands where it began.
 _CREEPS = 1e-9
+#: Laws of convergent tokens are read off once what differs from them has fallen by e^-this, at this ln t at the latest.
+_SETTLINGS, _LATEST = 40.0, 2.0e4
 _DIVERGING = (Scenario.SLOW_DIVERGENCE, Scenario.FAST_DIVERGENCE)
 
 
@@ -150,7 +152,8 @@ def classify(
         layer: the layer; `group` chooses one of its heads or scan directions where it has several.
         x0: initial tokens, (L,) or (L, 1) for D = 1, (L, D) above.
         until, log_until, rtol, atol, max_steps, horizon: as in `solve`. A run cut short by an end time
-            cannot refute an asymptotic law: its verdict is `holds` or `undecided`.
+            cannot refute an asymptotic law: its verdict is `holds` or `undecided`. Without a horizon, a convergent run
+            that leaves a law undecided is integrated once more, for as long as theory says that its tokens need.
 
     Raises:
         LayerShapeError, HypothesisError: the tokens do not fit, or the layer has no closed S6-only ODE.
@@ -159,32 +162,57 @@ def classify(
     system = ScalarSystem.of(layer, x0) if layer.channels == 1 and not layer.norms.any else None
     if system is not None:
         x0 = system.x0
-    trajectory = solve(
-        token_dynamics(layer, group=group),
-        x0,
-        until=until,
-        log_until=log_until,
-        rtol=rtol,
-        atol=atol,
-        max_steps=max_steps,
-        horizon=horizon,
-        throw=False,
-    )
+
+    def integrate(horizon: Horizon | None) -> TokenTrajectory:
+        return solve(
+            token_dynamics(layer, group=group),
+            x0,
+            until=until,
+            log_until=log_until,
+            rtol=rtol,
+            atol=atol,
+            max_steps=max_steps,
+            horizon=horizon,
+            throw=False,
+        )
+
+    run = integrate(horizon)
     if system is None:
-        prediction = theorems.predict_from_definiteness(layer, x0, group or 0)
-        simulated = simulated_scenario(trajectory)
-        if simulated is Scenario.EQUILIBRIUM and not _may_rest(layer, x0, trajectory, group or 0):
-            simulated = Scenario.UNDECIDED
-        return _verdict(prediction, simulated, trajectory)
+        return _vector_verdict(layer, x0, run, group or 0)
+    verdict = _scalar_verdict(system, run)
+    unsettled = any(
+        one.law and one.law.exponent is not None and one.agreement is Truth.UNDECIDED for one in verdict.tokens
+    )
+    if horizon is None and unsettled and run.outcome is Outcome.CONVERGED_TO_ZERO:
+        settled = _log_t_settled(system)
+        if settled > run.log_t[-1] and (longer := integrate(Horizon(log_t_decaying=settled))).outcome is run.outcome:
+            return _scalar_verdict(system, longer)
+    return verdict
+
+
+def _vector_verdict(layer: S6Layer, x0: FloatArray, run: TokenTrajectory, group: int) -> Verdict:
+    simulated = simulated_scenario(run)
+    if simulated is Scenario.EQUILIBRIUM and not _may_rest(layer, x0, run, group):
+        simulated = Scenario.UNDECIDED
+    return _verdict(theorems.predict_from_definiteness(layer, x0, group), simulated, run)
+
+
+def _scalar_verdict(system: ScalarSystem, run: TokenTrajectory) -> Verdict:
     prediction = theorems.predict_scenario(system)
     if system.cancels:
-        return _verdict(prediction, Scenario.UNDECIDED, trajectory, system=system)
-    regime = Regime(system, trajectory)
+        return _verdict(prediction, Scenario.UNDECIDED, run, system=system)
+    regime = Regime(system, run)
     # A run with |s x| small to its end grows as if s were zero; only s x > 0 makes sure that it goes on to blow up.
-    found = trajectory.blow_up
+    found = run.blow_up
     tells = regime.tells_slow_from_fast or (found is not None and bool(system.drive[found.token] > 0))
-    simulated = simulated_scenario(trajectory) if tells else Scenario.UNDECIDED
-    return _verdict(prediction, simulated, trajectory, _judge_laws(regime, prediction), system)
+    simulated = simulated_scenario(run) if tells else Scenario.UNDECIDED
+    return _verdict(prediction, simulated, run, _judge_laws(regime, prediction), system)
+
+
+def _log_t_settled(system: ScalarSystem) -> float:
+    """The ln t by which a convergent run's later tokens follow their laws: they come to them like t^-(1 - phi)."""
+    pace = 1.0 - float(theorems.convergent.decay_kernel(system, np.array(system.delta_0)))
+    return _LATEST if pace <= _SETTLINGS / _LATEST else _SETTLINGS / pace
 
 
 def _verdict(

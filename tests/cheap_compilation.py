@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-CHEAP_COMPILATION = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+CHEAP_COMPILATION = "--xla_cpu_use_fusion_emitters=false"
 
 
 def compile_cheaply() -> None:

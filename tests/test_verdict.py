@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mamba_dynamics import _verdict
 from mamba_dynamics._layer import S6Layer
 from mamba_dynamics._outcomes import Outcome, Scenario, TokenFate, Truth
+from mamba_dynamics._solve import Horizon
 from mamba_dynamics._verdict import classify
 from mamba_dynamics.theorems import LawName, Prediction
 
@@ -225,3 +226,16 @@ def test_a_token_that_came_to_rest_is_at_rest():
     verdict = classify(layer, np.array([[1.0, 0.8]]))
     assert verdict.simulated is Scenario.EQUILIBRIUM
     assert verdict.trajectory.log_norms[-1, 0] != verdict.trajectory.log_norms[0, 0]
+
+
+def test_tokens_that_settle_late_are_waited_for():
+    """Theory 3.3 with phi(delta_0) = 0.987: the later tokens come to their laws like t^-0.013, so by ln t = 3000."""
+    layer = S6Layer.scalar(mu=-1.35, S_Delta=1.81, a=2.0, dt_bias=-5.0)
+    x0 = np.array([2.52, -1.257, 0.56, 0.485, 1.276])
+    found = classify(layer, x0)
+    assert found.agreement is Truth.HOLDS
+    assert all(token.agreement is Truth.HOLDS for token in found.tokens)
+    assert found.trajectory.log_t[-1] > 2900
+    # A horizon of one's own is kept.
+    short = classify(layer, x0, horizon=Horizon())
+    assert (short.simulated, short.agreement) == (Scenario.CONVERGENT, Truth.UNDECIDED)

@@ -135,7 +135,8 @@ def _entry(name: str, value: Any, file: StoredFile, payload: int) -> _Entry:
         raise corrupt(f"has the data_offsets {shown(offsets)}, expected two whole numbers >= 0")
     begin, end = offsets
     if not begin <= end <= file.size - payload:
-        raise corrupt(f"lies at bytes {shown(begin)} to {shown(end)} of a payload of {file.size - payload}")
+        why = ", as if the file had been cut short" if end > file.size - payload else ""
+        raise corrupt(f"lies at bytes {shown(begin)} to {shown(end)} of a payload of {file.size - payload}{why}")
     _require_size(dtype, shape, end - begin, corrupt)
     return _Entry(dtype, tuple(shape), begin, end)
 

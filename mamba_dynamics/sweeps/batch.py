@@ -22,7 +22,7 @@ from .._errors import LayerShapeError, SolveError
 from .._outcomes import Outcome
 from .._solve import COMPANION, Horizon
 from .duration import log_tail
-from .expansion import Systems
+from .expansion import Systems, log_growth_to_shut
 from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, advance, idle
 
 FloatArray = NDArray[np.float64]
@@ -208,6 +208,8 @@ class _Ends:
             code = np.where(undone, CODE[Outcome.BUDGET_EXHAUSTED], code).astype(np.int8)
             time, error = np.where(undone, np.nan, time), np.where(undone, np.nan, error)
             blew_up &= ~undone
+        left = np.asarray(log_growth_to_shut(Systems(**self.cells.systems), lanes.y))
+        runs_away = (lanes.velocity > _KEEPS_PACE) & (left == 0)
         steps = np.asarray(lanes.steps) + self.loose_steps
         return Runs(
             outcome=code,
@@ -216,7 +218,7 @@ class _Ends:
             sign=sign.astype(np.int8),
             blow_up_time=time,
             blow_up_time_error=error,
-            blow_up_token=np.where(blew_up, np.argmax(lanes.velocity > _KEEPS_PACE, axis=0), -1).astype(np.int16),
+            blow_up_token=np.where(blew_up, np.argmax(runs_away, axis=0), -1).astype(np.int16),
             slope=self._slopes(blew_up),
             steps=steps,
             rhs_evaluations=1 + steps * STAGES,

@@ -232,11 +232,11 @@ def _judged(systems: Systems, found, lanes: Lanes, horizon: Horizon) -> Lanes:
     settled = lanes.shrinking >= CHUNK
     tail = log_tail(lanes.f)
     running = growth > _KEEPS_PACE
-    left = jnp.where(running, log_growth_to_shut(systems, lanes.y), 0.0)
-    furthest = jnp.max(left, axis=0)
-    largest = jnp.max(jnp.where(running, norms, -jnp.inf), axis=0)
-    goes_on = (furthest > 0) & (largest + furthest <= LARGEST)
-    ran_away = jnp.any(running & (left == 0), axis=0) & (tail <= lanes.log_t - _BEYOND_ROUNDING)
+    left = log_growth_to_shut(systems, lanes.y)
+    for_ever = jnp.any(running & (left == 0), axis=0)
+    furthest = jnp.max(jnp.where(running, left, 0.0), axis=0)
+    goes_on = ~for_ever & (furthest > 0) & (jnp.max(norms, axis=0) + furthest <= LARGEST)
+    ran_away = for_ever & (tail <= lanes.log_t - _BEYOND_ROUNDING)
     code = jnp.full_like(lanes.code, RUNNING)
     for holds, outcome in (
         ((lanes.log_t >= horizon.log_t_growing) & (fastest > 0), Outcome.DIVERGES_SLOWLY),

@@ -224,7 +224,7 @@ BROKEN = {
     "three offsets": (safetensors_bytes({"a": entry(offsets=(0, 4, 8))}, EIGHT), "two whole numbers"),
     "text offsets": (safetensors_bytes({"a": entry(offsets=("0", "8"))}, EIGHT), "two whole numbers"),
     "negative offset": (safetensors_bytes({"a": entry(offsets=(-8, 0))}, EIGHT), "two whole numbers"),
-    "backward offsets": (safetensors_bytes({"a": entry(offsets=(8, 0))}, EIGHT), "bytes '8' to '0'"),
+    "backward offsets": (safetensors_bytes({"a": entry(offsets=(8, 0))}, EIGHT), "bytes 8 to 0"),
     "offsets beyond the payload": (safetensors_bytes({"a": entry(offsets=(0, 16), shape=(4,))}, EIGHT), "cut short"),
     "size against shape": (safetensors_bytes({"a": entry(shape=(3,))}, EIGHT), "does not fill"),
     "half a byte": (safetensors_bytes({"a": entry("F4", (3,), (0, 1))}, b"\0"), "does not fill"),
