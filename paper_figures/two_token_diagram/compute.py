@@ -3,12 +3,12 @@
 Symbols: z_l = s x_l; mu = s = 1, b = 0 (other mu and s only rescale time and tokens); k = z_2 / z_1 on the boundary.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from mamba_dynamics import Horizon, Outcome, S6Layer, TokenTrajectory, classify, solve, token_dynamics
-from mamba_dynamics.dynamics import AbstractTokenDynamics
+from mamba_dynamics import Horizon, Outcome, Runs, S6Layer, classify, solve_many
 
 #: The grid of starts: even, so that it avoids the axes.
 SIZE, EXTENT = 32, 3.0
@@ -29,44 +29,37 @@ def compute(seed: int) -> dict[str, np.ndarray]:
     axis = EXTENT * ((np.arange(SIZE) + 0.5) * 2 / SIZE - 1)
     first, time = _map(axis)
     data = {"axis": axis, "first": first, "blow_up_time": time, "rates": np.array(RATES), "starts": STARTS}
-    data["bisected"] = np.array([[_bisect(a, z) for z in STARTS] for a in RATES])
+    rates, starts = np.meshgrid(RATES, STARTS, indexing="ij")
+    data["bisected"] = _bisected(rates.ravel(), starts.ravel()).reshape(rates.shape)
     curves = [separatrix(a) for a in RATES]
     data |= {"curve_z": np.array([z for z, _ in curves]), "curve_k": np.array([k for _, k in curves])}
     return data | _degenerate()
 
 
-def _layer(a: float) -> S6Layer:
-    return S6Layer.scalar(mu=1.0, S_Delta=1.0, a=a)
-
-
-def _run(dynamics: AbstractTokenDynamics, start: Sequence[float]) -> TokenTrajectory:
-    return solve(dynamics, np.array(start), horizon=HORIZON, rtol=1e-9, atol=1e-9)
-
-
-def _first(run: TokenTrajectory) -> int:
-    """The first token to blow up, 1 or 2; SLOW where none does."""
-    if run.blow_up is not None:
-        return run.blow_up.token + 1
-    if run.outcome is not Outcome.DIVERGES_SLOWLY:
-        raise AssertionError(f"expected slow or fast divergence, found {run.outcome}: {run.why}")
-    return SLOW
+def _first(rates: ArrayLike, starts: np.ndarray, **options: Any) -> tuple[np.ndarray, Runs]:
+    """(the first token to blow up, 1 or 2, or SLOW where none does; the runs) from starts (2, B)."""
+    runs = solve_many(mu=1.0, s_delta=1.0, a=rates, x0=starts, horizon=HORIZON, rtol=1e-9, atol=1e-9, **options)
+    first = runs.blow_up_token + 1
+    slow = [one is Outcome.DIVERGES_SLOWLY for one in runs.outcomes()]
+    if not np.array_equal(first == SLOW, slow):
+        raise AssertionError(f"expected slow or fast divergence, found {sorted(set(runs.outcomes()))}")
+    return first, runs
 
 
 def _map(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(first token to blow up, T* or NaN) over [row of z_2, column of z_1]."""
-    dynamics = token_dynamics(_layer(1.0))
-    runs = [[_run(dynamics, (z1, z2)) for z1 in axis] for z2 in axis]
-    times = [[run.blow_up.time if run.blow_up else np.nan for run in row] for row in runs]
-    return np.array([[_first(run) for run in row] for row in runs]), np.array(times)
+    z1, z2 = np.meshgrid(axis, axis)
+    first, runs = _first(1.0, np.array([z1.ravel(), z2.ravel()]))
+    return first.reshape(z1.shape), runs.blow_up_time.reshape(z1.shape)
 
 
-def _bisect(a: float, z1: float) -> float:
-    """k where the first token to blow up changes from 1 (below) to 2, by integrating."""
-    dynamics = token_dynamics(_layer(a))
-    low, high = float(np.sqrt(-np.expm1(-a * np.log(2)))), 1.0
+def _bisected(rates: np.ndarray, z1: np.ndarray) -> np.ndarray:
+    """k where the first token to blow up changes from 1 (below) to 2, by integrating, one for each rate and start."""
+    low, high = np.sqrt(-np.expm1(-rates * np.log(2))), np.ones(len(rates))
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if _first(_run(dynamics, (z1, middle * z1))) == 1 else (low, middle)
+        ahead = _first(rates, np.array([z1, middle * z1]), errors=False)[0] == 1
+        low, high = np.where(ahead, middle, low), np.where(ahead, high, middle)
     return 0.5 * (low + high)
 
 
@@ -96,7 +89,8 @@ def separatrix(a: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _degenerate() -> dict[str, np.ndarray]:
-    verdicts = [classify(_layer(1.0), start) for start in DEGENERATE]
+    layer = S6Layer.scalar(mu=1.0, S_Delta=1.0, a=1.0)
+    verdicts = [classify(layer, start) for start in DEGENERATE]
     ends = [verdict.trajectory.blow_up for verdict in verdicts]
     return {
         "degenerate": DEGENERATE,
