@@ -129,11 +129,13 @@ class TokenLogDynamics(AbstractLogDynamics):
 
 def _scan_with_bound(entering, delta, a, B, C, crossed):
     """The scan's output (L, D) and, per token, |C_l| |h_l|_F >= |output_l|, cross terms included."""
+    # States first: the channels, of which there are many, lie side by side in memory.
+    rates = a.T
 
     def step(h, token):
         u, d, b, c, (more_b, more_c) = token
-        h = jnp.exp(-a * d[:, None]) * h + u[:, None] * b
+        h = jnp.exp(-rates * d) * h + b[:, None] * u
         size = jnp.sqrt(jnp.sum(h * h) + more_b * jnp.sum(u * u))
-        return h, (h @ c, jnp.sqrt(jnp.sum(c * c) + more_c) * size)
+        return h, (c @ h, jnp.sqrt(jnp.sum(c * c) + more_c) * size)
 
-    return jax.lax.scan(step, jnp.zeros_like(a), (entering, delta, B, C, crossed))[1]
+    return jax.lax.scan(step, jnp.zeros_like(rates), (entering, delta, B, C, crossed))[1]

@@ -17,27 +17,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ..dynamics.base import AnyArray
-from ..dynamics.step_size import SHUT, TAIL
+from ..dynamics.step_size import SHUT, TAIL, exponential_and_quotient
 
 Series = list[Any]
 
 #: Orders in which the clock's rate is expanded at the end of a step.
 ORDER = 4
-
-
-def _atanh_coefficients(degree: int = 12) -> list[float]:
-    """Q = 2 / (2 + e) sum_k c_k w^k for e = e^-|z|, w = (e / (2 + e))^2 in [0, 1/9]: atanh(t) / t, t = sqrt(w)."""
-    nodes = (1 - np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))) / 18
-    roots = np.sqrt(nodes)
-    fitted = np.polynomial.Chebyshev.fit(nodes, np.arctanh(roots) / roots, degree, domain=[0, 1 / 9])
-    return fitted.convert(kind=np.polynomial.Polynomial, domain=[-1, 1]).coef.tolist()
-
-
-_ATANH = _atanh_coefficients()
 
 
 class Systems(NamedTuple):
@@ -87,12 +75,7 @@ def _found(systems: Systems, drive: "_Drive", rate, bound, total) -> Rates:
 def _drive(systems: Systems, y) -> _Drive:
     x = systems.sign * jnp.exp(y)
     z = systems.s * x + systems.b
-    small = jnp.exp(-jnp.abs(z))
-    ratio = small / (2.0 + small)
-    square, poly = ratio * ratio, jnp.full_like(ratio, _ATANH[-1])
-    for coefficient in _ATANH[-2::-1]:
-        poly = poly * square + coefficient
-    quotient = 2.0 * poly / (2.0 + small)
+    small, quotient = exponential_and_quotient(z)
     positive = z > 0
     step = jnp.maximum(z, 0.0) + small * quotient
     reduced = jnp.where(positive, step, quotient)
