@@ -43,6 +43,7 @@ def test_one_layer_of_a_language_model(shared):
     assert (layer["symmetric_part"]["positive"], layer["symmetric_part"]["negative"]) == (16, 16)
 
 
+@pytest.mark.long
 def test_its_own_tokens_blow_up(shared, tmp_path):
     """The story of the ten real tokens, from the command line."""
     folder = shared / "checkpoints" / "mamba-130m-one-layer"

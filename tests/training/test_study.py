@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap_compilation import compile_for_nothing
 from typer.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
@@ -253,8 +254,9 @@ def test_every_arm_of_a_study_can_be_built(name, shared):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_runs_at_a_small_size(name, shared, tmp_path):
+def test_every_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
     """Two arms, those of the first comparison: each arm is a compilation of its own."""
+    compile_for_nothing(monkeypatch)
     changes, data = small(name, shared)
     study = read_study(name, changes)
     first = study.contrasts[0]
@@ -269,7 +271,8 @@ def test_every_study_runs_at_a_small_size(name, shared, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_arm_of_a_study_runs_at_a_small_size(name, shared, tmp_path):
+def test_every_arm_of_a_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
+    compile_for_nothing(monkeypatch)
     changes, data = small(name, shared)
     study = read_study(name, changes)
     document = run_study(study, data=data, out=tmp_path)
