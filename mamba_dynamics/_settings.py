@@ -5,6 +5,7 @@ library keeps every beginning of a dotted key, so `a.a.a. ... = 1` costs the squ
 nested arrays.
 """
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -60,3 +61,9 @@ def set_value(table: dict[str, Any], key: str, value: Any, error: type[MambaDyna
     if not isinstance(inner, dict):
         raise error(f"expected a table at {shown(first)}, found {shown(inner)}: mend the spec")
     set_value(inner, rest, value, error)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a spec is an integer or a float that float64 holds; NaN and infinities are, True is not."""
+    # TOML's integers have any length.
+    return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)

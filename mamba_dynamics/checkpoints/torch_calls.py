@@ -53,7 +53,8 @@ def instructions(pickle: bytes, path: Path) -> Iterator[Instruction]:
     try:
         for opcode, argument, _ in pickletools.genops(pickle):
             yield opcode, argument
-    except (ValueError, IndexError, KeyError, OverflowError, struct.error, UnicodeError) as error:
+    # Python warns of escapes that are none, and where warnings are errors that is one.
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error, UnicodeError, DeprecationWarning) as error:
         raise CorruptFile(f"{shown(path)} holds a damaged pickle: {shown(' '.join(str(error).split()))}") from None
 
 

@@ -1,5 +1,6 @@
 """The values that a spec's axes and random designs take."""
 
+import math
 import zlib
 from importlib.util import find_spec
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import SweepError
+from .._settings import is_number
 from ..checkpoints.base import shown
 
 FloatArray = NDArray[np.float64]
@@ -80,7 +82,7 @@ def _one_of(name: str, value: Any, kinds: tuple[str, ...], count: int, part: str
 
 
 def _numeric(values: list[Any]) -> bool:
-    return all(type(one) in (int, float) and np.isfinite(one) for one in values)
+    return all(is_number(one) and math.isfinite(one) for one in values)
 
 
 def _independent(names, cells: int, seed: int) -> dict[str, FloatArray]:

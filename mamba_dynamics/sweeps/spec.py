@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import SweepError
-from .._settings import read_toml, set_value, toml_value
+from .._settings import is_number, read_toml, set_value, toml_value
 from ..checkpoints.base import shown
 from .channels import Channels, read_channels
 from .design import FloatArray, axis_values, random_columns
@@ -237,7 +237,7 @@ def _require_known(parts: dict[str, dict[str, Any]], channels: Channels | None) 
 def _constant(name: str, value: Any) -> list[float]:
     """The values of a fixed parameter: one, or a list for mu, a and x0."""
     values = value if isinstance(value, list) else [value]
-    numeric = all(type(one) in (int, float) for one in values)
+    numeric = all(map(is_number, values))
     if not numeric or not values or (isinstance(value, list) and name not in SEVERAL):
         wanted = "a number or a list of them" if name in SEVERAL else "a number"
         raise SweepError(f"expected {wanted} for {name} in [fixed], found {shown(value)}")

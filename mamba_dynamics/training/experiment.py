@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import DataError, TrainingError
-from .._settings import read_toml, set_value, toml_value
+from .._settings import is_number, read_toml, set_value, toml_value
 from ..checkpoints.base import shown
 from ..refinements import ImportanceReordering, MeanImportance, RandomOrder, Reversed, with_definite
 from .batches import AbstractTask
@@ -341,7 +341,7 @@ def _fitted(value: Any, wanted: Any, where: str) -> Any:
     choices, origin = get_args(wanted), get_origin(wanted)
     if isinstance(value, list):
         value = tuple(value)
-    if wanted is float and type(value) is int:
+    if wanted is float and type(value) is int and is_number(value):
         value = float(value)
     if wanted in (int, float, bool, str):
         fits = type(value) is wanted

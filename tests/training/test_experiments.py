@@ -139,6 +139,11 @@ def test_images_are_classified(shared, tmp_path):
     assert trained.records[-1]["accuracy"] > 0.2
 
 
+def test_a_number_beyond_float64_is_refused():
+    with pytest.raises(MambaDynamicsError, match=r"for recipe.learning_rate, found 1000"):
+        read_experiment("induction-heads", {"recipe.learning_rate": "1" + "0" * 400})
+
+
 def test_text_is_modelled(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"abab" * 400)
     changes = {"task.name": "bytes", "task.batch": "64", "task.lengths": "[8, 16]", "recipe.learning_rate": "0.03"}
