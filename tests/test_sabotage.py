@@ -146,8 +146,6 @@ ALWAYS = {
     "softplus without its logarithm",
     "B discretised by zero-order hold",
     "hidden attention without its step size",
-    "kappa off by one factor q",
-    "exponent -1/3 replaced by -1/2",
     "fast divergence called slow",
     "the second-order term of slow divergence dropped",
     "a wrong step in a proof",
