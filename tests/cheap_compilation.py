@@ -1,7 +1,7 @@
 """XLA's flags for tests, which compile thousands of programs and run most of them once.
 
-The compiler takes half of the time of all tests, and with these flags about half of what it takes else. Rounding may
-differ in last digits from the programs that users run; CONTRIBUTING says how to run tests on those.
+Compiling is a large part of the time of all tests. Rounding may differ in last digits from the programs that users run;
+CONTRIBUTING says how to run tests on those.
 """
 
 import os
