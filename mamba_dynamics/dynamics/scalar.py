@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from .._selective_scan import hidden_attention, selective_scan
 from .base import AbstractLogDynamics, AbstractTokenDynamics, AnyArray
-from .step_size import SHUT, TAIL, log_step_size, step_size
+from .step_size import TAIL, log_growth_to_shut, log_step_size, step_size
 
 
 class ScalarTokenDynamics(AbstractTokenDynamics):
@@ -110,9 +110,7 @@ class ScalarLogDynamics(AbstractLogDynamics):
         return jnp.where(self.sign == 0, 0.0, jnp.where(bound > 0, jnp.abs(rate) / bound, 1.0))
 
     def log_growth_to_shut(self, state):
-        drive = self.dynamics.s * self.sign
-        shut = jnp.log(SHUT + jnp.abs(self.dynamics.dt_bias)) - jnp.log(jnp.abs(drive))
-        return jnp.where(drive < 0, jnp.maximum(shut - state, 0.0), 0.0)
+        return log_growth_to_shut(self.dynamics.s * self.sign, self.dynamics.dt_bias, state)
 
     def log_tokens(self, state):
         return self.log_norms(state), jnp.broadcast_to(self.sign, state.shape)

@@ -45,6 +45,14 @@ def log_step_size(z: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.minimum(z, 0.0) + jnp.log(jnp.where(z > 0, z + small * quotient, quotient))
 
 
+def log_growth_to_shut(
+    drive: Float[AnyArray, "*shape"], dt_bias: Float[AnyArray, "*shape"], log_abs: Float[AnyArray, "*shape"]
+) -> Float[Array, "*shape"]:
+    """How much ln|x| has still to grow until drive |x| is down to -(SHUT + |dt_bias|); 0 where drive >= 0, or it is."""
+    shut = jnp.log(SHUT + jnp.abs(dt_bias)) - jnp.log(jnp.abs(drive))
+    return jnp.where(drive < 0, jnp.maximum(shut - log_abs, 0.0), 0.0)
+
+
 def exponential_and_quotient(z: Float[AnyArray, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """(e, Q), each positive."""
     small = jnp.exp(-jnp.abs(z))

@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from .._errors import LayerShapeError, SolveError
 from .._outcomes import Outcome
 from .._solve import COMPANION, Horizon
+from ..dynamics.step_size import log_growth_to_shut
 from .duration import log_tail
-from .expansion import Systems, log_growth_to_shut
+from .expansion import Systems
 from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, advance, idle
 
 FloatArray = NDArray[np.float64]
@@ -196,7 +197,8 @@ class _Ends:
         return cell[~loose][blew_up[main]] if self.errors else cell[:0]
 
     def runs(self) -> Runs:
-        lanes, sign = self.lanes, self.cells.systems["sign"]
+        lanes, systems = self.lanes, self.cells.systems
+        sign = systems["sign"]
         code = np.asarray(lanes.code, np.int8)
         blew_up = code == CODE[Outcome.BLEW_UP]
         time = np.where(blew_up, np.exp(lanes.log_blow_up_time), np.nan)
@@ -208,7 +210,7 @@ class _Ends:
             code = np.where(undone, CODE[Outcome.BUDGET_EXHAUSTED], code).astype(np.int8)
             time, error = np.where(undone, np.nan, time), np.where(undone, np.nan, error)
             blew_up &= ~undone
-        left = np.asarray(log_growth_to_shut(Systems(**self.cells.systems), lanes.y))
+        left = np.asarray(log_growth_to_shut(systems["s"] * systems["sign"], systems["b"], lanes.y))
         runs_away = (lanes.velocity > _KEEPS_PACE) & (left == 0)
         steps = np.asarray(lanes.steps) + self.loose_steps
         return Runs(

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..dynamics.base import AnyArray
-from ..dynamics.step_size import SHUT, TAIL, exponential_and_quotient
+from ..dynamics.step_size import TAIL, exponential_and_quotient
 
 Series = list[Any]
 
@@ -85,13 +85,6 @@ def _drive(systems: Systems, y) -> _Drive:
     log_slope = jnp.where(positive, opening / step, 1.0 / ((1.0 + small) * quotient))
     decay = jnp.exp(-systems.a * step[:, None])
     return _Drive(x, opening, step, log_slope, reduced * jnp.exp(power - scale), decay, scale)
-
-
-def log_growth_to_shut(systems: Systems, y: Float[AnyArray, "L W"]) -> Float[Array, "L W"]:
-    """As `ScalarLogDynamics.log_growth_to_shut`."""
-    drive = systems.s * systems.sign
-    shut = jnp.log(SHUT + jnp.abs(systems.b)) - jnp.log(jnp.abs(systems.s))
-    return jnp.where(drive < 0, jnp.maximum(shut - y, 0.0), 0.0)
 
 
 def _scan(systems: Systems, weight: Series, decay: Series, states: Series):

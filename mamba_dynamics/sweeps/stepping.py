@@ -19,9 +19,10 @@ from .._integrate import CHUNK, MAX_STEP, MIN_STEP
 from .._outcomes import Outcome
 from .._solve import Horizon
 from ..dynamics.base import AnyArray
+from ..dynamics.step_size import log_growth_to_shut
 from ..dynamics.tokens import LARGEST
 from .duration import clock_until, log_duration, log_tail
-from .expansion import ORDER, Rates, Systems, expand, log_growth_to_shut, rates
+from .expansion import ORDER, Rates, Systems, expand, rates
 
 #: The outcomes in the order of their codes; RUNNING is not one of them.
 OUTCOMES = tuple(Outcome)
@@ -232,7 +233,7 @@ def _judged(systems: Systems, found, lanes: Lanes, horizon: Horizon) -> Lanes:
     settled = lanes.shrinking >= CHUNK
     tail = log_tail(lanes.f)
     running = growth > _KEEPS_PACE
-    left = log_growth_to_shut(systems, lanes.y)
+    left = log_growth_to_shut(systems.s * systems.sign, systems.b, lanes.y)
     for_ever = jnp.any(running & (left == 0), axis=0)
     furthest = jnp.max(jnp.where(running, left, 0.0), axis=0)
     goes_on = ~for_ever & (furthest > 0) & (jnp.max(norms, axis=0) + furthest <= LARGEST)
