@@ -90,8 +90,11 @@ class Chunk:
 
 def observe_start(dynamics: AbstractLogDynamics) -> tuple[Point, Observed]:
     """The initial point of a run, and what is seen there (one point)."""
-    observed = jax.tree.map(lambda leaf: np.asarray(leaf)[None], _observe_start(dynamics))
-    return Point(0.0, dynamics.initial_state(), 1e-2), observed
+    state = dynamics.initial_state()
+    # As many copies as a chunk has points: the program that observes along the run serves here too.
+    states = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (CHUNK, *leaf.shape)), state)
+    observed = jax.tree.map(lambda leaf: np.asarray(leaf)[:1], _observe_all(dynamics, states, jnp.asarray(1)))
+    return Point(0.0, state, 1e-2), observed
 
 
 def integrate_chunk(
@@ -121,7 +124,7 @@ def integrate_chunk(
 
 def observe(dynamics: AbstractLogDynamics, path: StatePath, s: FloatArray) -> Observed:
     """What is seen at clock readings s along a chunk."""
-    return _in_blocks(partial(_observe_along, dynamics, path), s, CHUNK)
+    return _in_blocks(lambda s, count: _observe_all(dynamics, _states_along(path, s, count), count), s, CHUNK)
 
 
 @eqx.filter_jit
@@ -156,13 +159,13 @@ def _observe(dynamics, state) -> Observed:
 
 
 @eqx.filter_jit
-def _observe_start(dynamics) -> Observed:
-    return _observe(dynamics, dynamics.initial_state())
+def _observe_all(dynamics, states, count) -> Observed:
+    return _for_each(partial(_observe, dynamics), states, count)
 
 
 @eqx.filter_jit
-def _observe_along(dynamics, path, s, count) -> Observed:
-    return _for_each(lambda one: _observe(dynamics, path.evaluate(one)), s, count)
+def _states_along(path, s, count):
+    return _for_each(path.evaluate, s, count)
 
 
 @eqx.filter_jit

@@ -140,14 +140,11 @@ def verify(folder: Path, theorems, cases=CASES):
     return result.returncode, json.loads(result.stdout)
 
 
-#: One fault in each part that has any; the others are `long`.
+#: One fault in the layer, the dynamics, the theory and its proofs; the others, and the copy without any, are `long`.
 ALWAYS = {
     "decay with the wrong sign in the scan",
-    "softplus without its logarithm",
-    "B discretised by zero-order hold",
     "hidden attention without its step size",
     "fast divergence called slow",
-    "the second-order term of slow divergence dropped",
     "a wrong step in a proof",
 }
 
@@ -166,8 +163,8 @@ def test_a_fault_is_caught(name, copy):
     assert "fails" in [theorem["status"] for theorem in found["theorems"]], found["status"]
 
 
+@pytest.mark.long
 def test_the_untouched_copy_holds(copy):
-    assert set(FAULTS) > ALWAYS
     theorems = sorted({name for fault in FAULTS.values() for name in fault.theorems})
     code, found = verify(copy, theorems)
     assert [theorem["status"] for theorem in found["theorems"]] == ["holds"] * len(theorems)

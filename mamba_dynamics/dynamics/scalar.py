@@ -12,6 +12,7 @@ contributes only its decay Delta(0) to the later ones.
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +83,7 @@ class ScalarLogDynamics(AbstractLogDynamics):
     def initial_state(self):
         return jnp.asarray(self.y0)
 
+    @eqx.filter_jit
     def _rates(self, state):
         """(r_l, its bound sum_n |mu_n| h_ln, ln of the factor taken out of both), zero tokens included."""
         mu, a = jnp.asarray(self.dynamics.mu), jnp.asarray(self.dynamics.a)

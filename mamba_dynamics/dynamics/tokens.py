@@ -15,6 +15,7 @@ rest point at a finite s: both norms include a share of what may cancel in the r
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,6 +77,7 @@ class TokenLogDynamics(AbstractLogDynamics):
     def initial_state(self):
         return jnp.asarray(self.y0), jnp.asarray(self.v0)
 
+    @eqx.filter_jit
     def _velocities(self, state):
         """(dx_l/dt e^-y_l, the bound on its norm, ln of the factor taken out of both); zero for zero tokens."""
         y, v = state

@@ -1,11 +1,13 @@
 """Studies: arms with the same seeds, runs that blow up, comparisons and verdicts, and every spec at a small size."""
 
-import dataclasses
+import contextlib
 import json
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
 from mamba_dynamics.cli import app
+from mamba_dynamics.training import study as study_module
 from mamba_dynamics.training.experiment import build_model, build_task, experiment_names, read_experiment
 from mamba_dynamics.training.models import parameters
 from mamba_dynamics.training.study import Contrast, Study, arm_summaries, effects, is_study, read_study, run_study
@@ -253,26 +256,22 @@ def test_every_arm_of_a_study_can_be_built(name, shared):
     assert min(sizes.values()) > 0
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
-    """Two arms, those of the first comparison: each arm is a compilation of its own."""
-    compile_for_nothing(monkeypatch)
-    changes, data = small(name, shared)
-    study = read_study(name, changes)
-    first = study.contrasts[0]
-    arms = {arm: study.arms[arm] for arm in (first.arm, first.against)}
-    study = dataclasses.replace(study, arms=arms, contrasts=(first,))
-    document = run_study(study, data=data, out=tmp_path)
-    assert [run["arm"] for run in document["runs"]] == list(arms)
-    assert all(run["status"] == "finished" for run in document["runs"])
-    assert document["effects"][0]["pairs"] == 1
-    assert all(("dynamics" in run) == study.dynamics for run in document["runs"])
+@pytest.fixture(scope="module")
+def workers():
+    """Two processes for all studies, which share many programs: compiling is what they spend their time with."""
+    with pytest.MonkeyPatch.context() as environment:
+        compile_for_nothing(environment)
+        pool = ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=study_module._worker)
+        # They start with the first tasks, and in this environment.
+        for future in [pool.submit(time.sleep, 0.1) for _ in range(2)]:
+            future.result()
+    with pool:
+        yield pool
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_arm_of_a_study_runs_at_a_small_size(name, shared, tmp_path, monkeypatch):
-    compile_for_nothing(monkeypatch)
+def test_every_arm_of_a_study_runs_at_a_small_size(name, workers, shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "ProcessPoolExecutor", lambda *_, **__: contextlib.nullcontext(workers))
     changes, data = small(name, shared)
     study = read_study(name, changes)
     document = run_study(study, data=data, out=tmp_path)
