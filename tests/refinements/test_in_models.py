@@ -96,7 +96,14 @@ def test_gradients_of_the_definite_projection(sign, x64):
 
 
 @pytest.mark.parametrize(
-    ("mode", "definite"), [("x", True), ("x", False), ("x_and_gate", True), ("restored", True), (None, True)]
+    ("mode", "definite"),
+    [
+        ("x", True),
+        ("x", False),
+        ("restored", True),
+        pytest.param("x_and_gate", True, marks=pytest.mark.long),
+        pytest.param(None, True, marks=pytest.mark.long),
+    ],
 )
 def test_gradients_of_a_refined_mixer(mode, definite, x64):
     """Every parameter, K and the tokens."""

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+from cheap_compilation import compile_for_nothing
 from typer.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
@@ -84,7 +85,9 @@ def test_rates_are_trained_by_their_logarithms():
     )
 
 
-@pytest.mark.parametrize("sign", ["positive", "negative", "mixed"])
+@pytest.mark.parametrize(
+    "sign", [*(pytest.param(one, marks=pytest.mark.long) for one in ("positive", "negative")), "mixed"]
+)
 def test_a_definite_model_stays_definite_while_it_trains(sign, tmp_path):
     spec = small(model__sign=sign)
     trained = run(spec, data=None, out=tmp_path)
@@ -115,7 +118,7 @@ def test_parts_are_left_out(changes, tmp_path):
     assert block.mixer.without == {"skip" if "model.skip" in changes else "gate"}
 
 
-@pytest.mark.parametrize("order", ["x", "x_and_gate", "restored"])
+@pytest.mark.parametrize("order", ["x", pytest.param("x_and_gate", marks=pytest.mark.long), "restored"])
 def test_a_reordered_model_trains_its_importance(order, tmp_path):
     spec = small(model__order=order)
     before = build_model(spec, build_task(spec, None))
@@ -161,7 +164,8 @@ def test_the_command_trains_and_reports(tmp_path):
     assert "step 12" in command("induction-heads", "--out", tmp_path, *settings()).stdout
 
 
-def test_a_killed_run_goes_on_with_the_same_losses(tmp_path):
+def test_a_killed_run_goes_on_with_the_same_losses(tmp_path, monkeypatch):
+    compile_for_nothing(monkeypatch)
     arguments = [
         sys.executable,
         "-m",

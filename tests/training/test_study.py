@@ -239,7 +239,7 @@ def small(name, shared):
     if study.table["task"]["name"] == "selective-copying":
         changes |= {"task.length": "8", "task.symbols": "2"}
     if study.table["task"]["name"] == "bytes":
-        changes |= {"task.batch": "32", "task.lengths": "[8]", "task.evaluation_bytes": "64"}
+        changes |= {"task.batch": "32", "task.lengths": "[4]", "task.evaluation_bytes": "64"}
     folders = {"images": "mnist-10k", "bytes": "tiny-shakespeare" if "shakespeare" in name else "wikitext-2"}
     if study.table["task"]["name"] == "images":
         changes |= {"task.batch": "4", "task.training_images": "9990", "task.patch": "14"}
