@@ -134,7 +134,7 @@ def test_no_outcome_is_wrong_for_a_definite_rank_one_layer(positive, x0, turned,
     assert run.outcome in (right, Outcome.BUDGET_EXHAUSTED), run.why
 
 
-@pytest.mark.parametrize("strength", [STRENGTH, -STRENGTH])
+@pytest.mark.parametrize("strength", [pytest.param(STRENGTH, marks=pytest.mark.long), -STRENGTH])
 def test_two_tokens_of_a_rank_one_layer_come_to_rest(strength):
     """Both end on the line: a step over it would let them blow up or shrink."""
     x0 = (2.0, 0.5) if strength > 0 else (0.5, 2.0)

@@ -180,6 +180,7 @@ def test_halved_means_half():
 # A prefix can be decided where the whole is not.
 
 
+@pytest.mark.long
 def test_the_longest_decided_prefix_speaks_for_its_own_tokens():
     """Token 1 of the sample's last layer comes to rest; with so small a budget the whole text decides nothing."""
     checkpoint = open_checkpoint(sample_path())

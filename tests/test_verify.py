@@ -171,6 +171,7 @@ def test_a_theorem_named_twice_is_checked_once():
     assert [len(one.cases) for one in found.theorems] == [2, 2]
 
 
+@pytest.mark.long
 def test_an_unknown_error_of_the_blow_up_time_agrees_with_nothing(monkeypatch):
     def run(case, index):
         found = Run(case, index)
