@@ -7,7 +7,7 @@ many devices, or in which order. A lane that is done stands still until the prog
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
@@ -29,13 +29,16 @@ OUTCOMES = tuple(Outcome)
 CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 RUNNING = -1
 #: Lanes of one device. A fixed number, so that the program is the same for every amount of work.
-LANES = 256
+LANES = 1024
 #: Steps that are tried before lanes that are done are filled again.
-SEGMENT = 16
+SEGMENT = 8
 #: The error of a step's duration is that of a rule of lower order, so many times too large.
 CLOCK_SLACK = 30.0
 #: A requested time has been reached when ln(1 + t) is within this of it, relative to itself where that exceeds 1.
 LANDED = 1e-13
+
+#: A CPU's widest vectors, which XLA leaves alone unless told: the program is a row of long elementwise loops.
+_COMPILED: Any = {"xla_cpu_prefer_vector_width": 512}
 
 _TABLEAU = diffrax.Dopri8().tableau
 assert isinstance(_TABLEAU, diffrax.ButcherTableau)
@@ -94,7 +97,7 @@ def idle(tokens: int, width: int) -> Lanes:
     )
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=_COMPILED)
 def advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str, Array]) -> Lanes:
     """The lanes after up to SEGMENT steps; `thresholds` are the fields of a `Horizon`, as numbers."""
     # Numbers of the program's input, so that one program serves every horizon.
