@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -160,3 +161,36 @@ def test_the_null_cone_is_told_from_its_neighbours(second, sign):
 
 def test_a_form_whose_numbers_lie_too_far_apart_has_no_sign():
     assert form_sign(np.eye(2), np.eye(2), np.array([1e200, 1e-200])) is None
+
+
+def smallest_eigenvalue(value):
+    """By 60-digit arithmetic."""
+    with mpmath.workdps(60):
+        return min(mpmath.eigsy(mpmath.matrix(value.tolist()), eigvals_only=True))
+
+
+@pytest.mark.parametrize("gap", [2.0**-k for k in range(0, 56, 5)])
+def test_positive_definite_is_said_only_where_it_is(gap):
+    """A matrix with the smallest eigenvalue about `gap`, and all within an error too large or small enough for it."""
+    rng = np.random.default_rng(3)
+    turn = np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    value = turn @ np.diag([gap, *rng.uniform(0.5, 1.0, 11)]) @ turn.T
+    value = (value + value.T) / 2
+    smallest = smallest_eigenvalue(value)
+    for share, definite in ((0.0, smallest > 0), (0.4 / 12, smallest > 0), (1.01, False)):
+        proved = signs._positive_definite(value, np.full_like(value, share * abs(float(smallest))))
+        assert definite or not proved
+        assert proved or not definite or gap < 1e-12
+
+
+def test_a_matrix_that_is_not_positive_definite_is_never_proved_to_be():
+    """Rank 11 of 12, moved by the rounding of its entries: some are indefinite by less than that."""
+    rng = np.random.default_rng(4)
+    smallest = []
+    for _ in range(100):
+        factor = rng.normal(size=(12, 11))
+        value = factor @ factor.T
+        value = (value + value.T) / 2
+        smallest.append(smallest_eigenvalue(value))
+        assert smallest[-1] > 0 or not signs._positive_definite(value, np.zeros_like(value))
+    assert min(smallest) < 0 < max(smallest)

@@ -14,7 +14,9 @@ ways, cheapest first, and what none of them proves is said to be undecided:
   rule counts their signs exactly; else flint isolates the complex roots in balls.
 
 Inertia of sym(M) needs no eigenvalues when W = [S_C; S_B] has full row rank 2N: sym(M) = W^T J W then has the inertia
-of J, N positive and N negative, the rest zero. det(W W^T) != 0, in balls, proves the rank.
+of J, N positive and N negative, the rest zero. The rank is proved by W W^T being positive definite: a Cholesky
+factorisation of it less its own rounding errors succeeds (Rump, Verification of positive definiteness, BIT 2006); or
+by det(W W^T) != 0, in balls.
 """
 
 from dataclasses import dataclass
@@ -160,14 +162,29 @@ def _balls(values: FloatArray, errors: FloatArray) -> flint.arb_mat:
 
 
 def _full_rank(W: FloatArray) -> bool:
-    """Whether W (rows, D) is proved to have full row rank: det(D^-1 W W^T D^-1) != 0 in balls."""
+    """Whether W (rows, D) is proved to have full row rank: D^-1 W W^T D^-1 is positive definite, or not singular."""
     norms = np.linalg.norm(W, axis=1)
     if not norms.all():
         return False
-    value, error = gram(W, W)
     scale = np.exp2(-np.round(np.log2(norms)))
-    determinant = _balls(value * scale[:, None] * scale, error * scale[:, None] * scale).det()
-    return not determinant.contains(0)
+    value, error = (scale[:, None] * one * scale for one in gram(W, W))
+    return _positive_definite(value, error) or not _balls(value, error).det().contains(0)
+
+
+def _positive_definite(value: FloatArray, error: FloatArray) -> bool:
+    """Whether every symmetric matrix within `error` of `value` is proved positive definite.
+
+    If a Cholesky factorisation of A - c in floating point ends, A's eigenvalues are at least c - gamma_(n+2) trace(A).
+    """
+    n = len(value)
+    rounding = (n + 3) * _UNIT / (1 - (n + 3) * _UNIT) * float(np.trace(value)) + _UNDERFLOW
+    # Twice, for the rounding of the bounds themselves and of the shift.
+    shift = 2.0 * (float(np.maximum(error, error.T).sum(axis=1).max()) + rounding)
+    try:
+        factor = np.linalg.cholesky(value - shift * np.eye(n))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.all(np.isfinite(factor)))
 
 
 def _signs_by_discs(left: FloatArray, right: FloatArray) -> SignCounts | None:
