@@ -3,12 +3,16 @@
 Signals are looked after before anything that takes time is imported.
 """
 
+import os
+
 from ._stop import end_by_signals
 
 
 def main() -> None:
     """Run the command line."""
     end_by_signals()
+    # numpy's matrices are narrow here: a second thread of its linear algebra would only wait for a core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .cli import main
 
     main()
