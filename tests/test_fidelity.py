@@ -547,6 +547,7 @@ def test_text_and_files_are_read_as_bytes(tmp_path):
     assert _ids(sample, None, None, "84,104,101,32,111,108").tolist() == expected
 
 
+@pytest.mark.long
 def test_without_a_path_the_sample_is_measured():
     written = document("--text", "The ol", "--no-ablations", "--layer", 0, code=0)
     assert written["checkpoint"]["layers"] == 4

@@ -269,7 +269,8 @@ def test_a_deep_stack_converges_to_the_flow_at_first_order(dimensions):
     assert slope == pytest.approx(-1.0, abs=0.1)
 
 
-@pytest.mark.parametrize("first", [4, pytest.param(None, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("first", [4, None])
 def test_the_paper_s_ode_blows_up_on_a_real_layer_s_own_tokens(first, real_layer):
     """What a token does depends on those before it alone; all of them take a minute."""
     layer, activations = real_layer
