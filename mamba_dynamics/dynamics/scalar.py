@@ -83,6 +83,7 @@ class ScalarLogDynamics(AbstractLogDynamics):
     def initial_state(self):
         return jnp.asarray(self.y0)
 
+    # A program that calls it from many places traces it once.
     @eqx.filter_jit
     def _rates(self, state):
         """(r_l, its bound sum_n |mu_n| h_ln, ln of the factor taken out of both), zero tokens included."""

@@ -77,6 +77,7 @@ class TokenLogDynamics(AbstractLogDynamics):
     def initial_state(self):
         return jnp.asarray(self.y0), jnp.asarray(self.v0)
 
+    # A program that calls it from many places traces it once.
     @eqx.filter_jit
     def _velocities(self, state):
         """(dx_l/dt e^-y_l, the bound on its norm, ln of the factor taken out of both); zero for zero tokens."""
