@@ -9,7 +9,15 @@ import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mamba_dynamics.certificates import SignCounts, channel_signs, eigenvalue_signs, form_sign, signs, symmetric_signs
+from mamba_dynamics.certificates import (
+    SignCounts,
+    channel_signs,
+    eigenvalue_signs,
+    exact,
+    form_sign,
+    rounding,
+    symmetric_signs,
+)
 
 
 def exact_inertia(S):
@@ -116,7 +124,7 @@ def test_rounding_bound_encloses_the_exact_product():
     A, B = np.random.default_rng(2).normal(size=(2, 3, 50)) * 10.0 ** np.random.default_rng(3).integers(
         -9, 0, (2, 3, 50)
     )
-    value, error = signs.gram(A, B)
+    value, error = rounding.product(A, B.T)
     for i in range(3):
         for j in range(3):
             exact = sum(Fraction(a) * Fraction(b) for a, b in zip(A[i], B[j], strict=True))
@@ -127,9 +135,9 @@ def test_rounding_bound_encloses_the_exact_product():
 def test_a_disc_across_the_axis_counts_for_neither_side():
     from flint import arb
 
-    assert signs._count([arb(1), arb(-1)], [arb(0.5), arb(0.5)]) == SignCounts(1, 1, 0)
-    assert signs._count([arb(1), arb(-1)], [arb(2), arb(0.5)]) is None
-    assert signs._count([arb(1), arb(-1)], [arb(0.5), arb(2)]) is None
+    assert exact._count([arb(1), arb(-1)], [arb(0.5), arb(0.5)]) == SignCounts(1, 1, 0)
+    assert exact._count([arb(1), arb(-1)], [arb(2), arb(0.5)]) is None
+    assert exact._count([arb(1), arb(-1)], [arb(0.5), arb(2)]) is None
 
 
 def test_precision_is_put_back():
@@ -178,7 +186,7 @@ def test_positive_definite_is_said_only_where_it_is(gap):
     value = (value + value.T) / 2
     smallest = smallest_eigenvalue(value)
     for share, definite in ((0.0, smallest > 0), (0.4 / 12, smallest > 0), (1.01, False)):
-        proved = signs._positive_definite(value, np.full_like(value, share * abs(float(smallest))))
+        proved = rounding.positive_definite(value, np.full_like(value, share * abs(float(smallest))))
         assert definite or not proved
         assert proved or not definite or gap < 1e-12
 
@@ -192,5 +200,77 @@ def test_a_matrix_that_is_not_positive_definite_is_never_proved_to_be():
         value = factor @ factor.T
         value = (value + value.T) / 2
         smallest.append(smallest_eigenvalue(value))
-        assert smallest[-1] > 0 or not signs._positive_definite(value, np.zeros_like(value))
+        assert smallest[-1] > 0 or not rounding.positive_definite(value, np.zeros_like(value))
     assert min(smallest) < 0 < max(smallest)
+
+
+def real_parts(value):
+    """Of the eigenvalues of a stored matrix, by 80-digit arithmetic."""
+    with mpmath.workdps(80):
+        return [mpmath.re(one) for one in mpmath.eig(mpmath.matrix(value.tolist()), left=False, right=False)]
+
+
+def near_the_axis(rng, size, gap, shear):
+    """With an eigenvalue of real part about `gap`, and eigenvectors the more parallel the larger `shear` is."""
+    turn = np.eye(size) + shear * np.triu(rng.normal(size=(size, size)), 1)
+    blocks = np.diag(rng.choice([-1.0, 1.0], size) * rng.uniform(0.5, 1.0, size))
+    blocks[:2, :2] = [[gap, 0.7], [-0.7, gap]]
+    return turn @ blocks @ np.linalg.inv(turn)
+
+
+@pytest.mark.parametrize("shear", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize("gap", [0.1, 1e-4, 1e-8, *(10.0**-k for k in range(11, 18))])
+def test_discs_count_as_80_digits_do(gap, shear):
+    rng = np.random.default_rng(int(-np.log10(gap)))
+    for sign in (-1, 1, -1, 1, -1, 1):
+        value = near_the_axis(rng, 5, sign * gap, shear)
+        parts = real_parts(value)
+        found = rounding.signs_by_discs(value, np.zeros_like(value))
+        assert found in (None, SignCounts(sum(p > 0 for p in parts), sum(p < 0 for p in parts), 0))
+        assert found is not None or gap < 1e-4 * max(1.0, shear)
+
+
+@pytest.mark.parametrize("gap", [0.1, 1e-3, 1e-6])
+def test_discs_hold_for_every_matrix_within_the_error(gap):
+    """Moved along the diagonal by its real part, an eigenvalue comes to lie on the axis."""
+    rng = np.random.default_rng(7)
+    value = near_the_axis(rng, 5, gap, 1.0)
+    part = min(abs(float(p)) for p in real_parts(value))
+    for share, decided in ((0.99, True), (1.0001, False)):
+        assert (rounding.signs_by_discs(value, share * part * np.diag([1, 1, 0, 0, 0])) is not None) <= decided
+        assert (rounding.signs_by_discs(value, share * part / 100 * np.eye(5)) is not None) >= decided
+    normal = np.array([[gap, 0.7], [-0.7, gap]])
+    assert rounding.signs_by_discs(normal, 0.49 * gap * np.eye(2)) == SignCounts(2, 0, 0)
+    assert rounding.signs_by_discs(normal, 1.01 * gap * np.eye(2)) is None
+
+
+@pytest.mark.parametrize("part", [1e-2, 1e-5, 1e-8, 1e-11])
+def test_discs_of_a_nearly_defective_matrix(part):
+    """Four equal eigenvalues with one eigenvector, moved by rounding to the fourth root of it."""
+    turn = np.linalg.qr(np.random.default_rng(8).normal(size=(4, 4)))[0]
+    value = turn @ (part * np.eye(4) + np.diag([1.0, 1.0, 1.0], 1)) @ turn.T
+    parts = real_parts(value)
+    found = rounding.signs_by_discs(value, np.zeros((4, 4)))
+    assert found in (None, SignCounts(sum(p > 0 for p in parts), sum(p < 0 for p in parts), 0))
+
+
+def test_discs_of_what_is_not_finite_are_none():
+    assert rounding.signs_by_discs(np.eye(3), np.full((3, 3), np.inf)) is None
+
+
+def test_discs_trust_neither_eigenvectors_nor_inverses(monkeypatch):
+    """They may be anything: what is proved of them is what counts."""
+    zero, delta = np.zeros((2, 2)), 0.01
+    turning = np.array([[-delta, 1.0], [-1.0, -delta]])
+    assert rounding.signs_by_discs(turning, zero) == SignCounts(0, 2, 0)
+    inverse = np.linalg.inv
+    factor = (1j + delta) / (1j - delta)
+    for falsified in (-np.eye(2), np.diag([factor, np.conj(factor)])):
+        # S has the diagonal of a matrix whose eigenvalues lie on the other side.
+        with monkeypatch.context() as patch:
+            patch.setattr(np.linalg, "inv", lambda V, falsified=falsified: falsified @ inverse(V))
+            assert np.linalg.eigvals(turning)[0].imag > 0
+            assert rounding.signs_by_discs(turning, zero) is None
+    monkeypatch.setattr(np.linalg, "eig", lambda K: (np.diagonal(K), np.eye(2)))
+    assert rounding.signs_by_discs(np.array([[1.0, 0.5], [0.5, 1.0]]), zero) == SignCounts(2, 0, 0)
+    assert rounding.signs_by_discs(np.array([[1.0, 10.0], [10.0, 1.0]]), zero) is None
