@@ -13,6 +13,7 @@ speed where S_B x = 0 or S_C x = 0: the rest points of a layer with one state (N
 t -> infinity, would lie at a finite s, and the run would step over them.
 """
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +65,7 @@ class FirstTokenLogDynamics(AbstractLogDynamics):
         velocity = jnp.where(self.sign == 0, 0.0, q * delta / bound)
         return velocity, log_scale + log_q + jnp.log(bound)
 
+    @eqx.filter_jit
     def is_drawn_to_rest(self, state):
         """Whether |q| falls along the orbit, (dq/dx) (Delta x) < 0: without that no token near q = 0 stays there."""
         largest, v = self._scaled_token(state)

@@ -111,6 +111,7 @@ class TokenLogDynamics(AbstractLogDynamics):
         radial = jnp.sum(v * velocity, axis=1) / jnp.where(self.active, jnp.sum(v * v, axis=1), 1.0)
         return (radial / total, (velocity - radial[:, None] * v) / total), scale + jnp.log(total)
 
+    @eqx.filter_jit
     def log_bounds(self, state):
         """ln of each token's own term in rho, its bound on |dx_l/dt| / |x_l|, shape (L,); -inf for a zero token."""
         _, bound, scale = self._velocities(state)

@@ -26,7 +26,7 @@ class Projection(eqx.Module):
         self, log_amplitude: Float[Array, " L"], direction: Float[Array, "L D"]
     ) -> tuple[Float[Array, "L N"], Float[Array, " L"]]:
         """(w, c) such that the read-out of the tokens e^y v is e^c w, without ever forming e^y."""
-        return self.scaled_rows(log_amplitude, direction @ jnp.asarray(self.matrix).T)
+        return self.scaled_rows(log_amplitude, _rows(self.matrix, direction))
 
     def scaled_rows(
         self, log_amplitude: Float[Array, " *L"], rows: Float[Array, "*L N"]
@@ -47,7 +47,7 @@ class Projection(eqx.Module):
         gain = self.gain if self.weight is None else self.gain * jnp.asarray(self.weight)
         largest = jnp.max(jnp.abs(jnp.asarray(self.matrix)), axis=1)
         share = jnp.asarray(self.matrix) / jnp.where(largest > 0, largest, 1.0)[:, None]
-        total, fourth = (direction**2) @ (share**2).T, (direction**4) @ (share**4).T
+        total, fourth = _rows(share**2, direction**2), _rows(share**4, direction**4)
         crossed = total - fourth / jnp.where(total > 0, total, 1.0)
         return CROSSED**2 * jnp.sum((gain * largest) ** 2 * jnp.maximum(crossed, 0.0), axis=1)
 
@@ -69,4 +69,9 @@ class SelectiveWeights(eqx.Module):
     def raw_step_size(self, x: Float[Array, "L D"]) -> Float[Array, "L D"]:
         """S_Delta x + b."""
         low = self.dt_down(x)
-        return (low if self.dt_up is None else low @ jnp.asarray(self.dt_up).T) + self.dt_bias
+        return (low if self.dt_up is None else _rows(self.dt_up, low)) + self.dt_bias
+
+
+def _rows(matrix: Float[AnyArray, "N D"], x: Float[Array, "L D"]) -> Float[Array, "L N"]:
+    """x S^T, with no transpose of S written down: for one token XLA would compile that for half a second."""
+    return jnp.einsum("ld,nd->ln", x, jnp.asarray(matrix))
