@@ -19,8 +19,10 @@ object is the dynamics made from it (`token_dynamics`).
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,7 +87,8 @@ class S6Layer:
     `d_inner` is the layer's whole inner width (all heads together). `acts_on` names the vector
     the projections read: "x", the scan's own input (Mamba-1, where M acts on tokens as in the
     paper), or "u", the normed residual stream (Mamba-2). `heads_per_group` is 1 for Mamba-1.
-    Arrays are stored as read-only float64, which holds BF16, F16 and F32 weights exactly.
+    Arrays are stored as read-only float64, which holds BF16, F16 and F32 weights exactly; those that are already so are
+    shared.
 
     Raises `LayerShapeError` when the shapes do not fit together or a weight is not finite.
     """
@@ -114,7 +117,7 @@ class S6Layer:
         for key in ("S_B", "S_C", "dt_down", "dt_up", "dt_bias", "a", "D_skip"):
             value = getattr(self, key)
             if value is not None:
-                array = np.array(value, dtype=np.float64)
+                array = value if _is_frozen(value) else np.array(value, dtype=np.float64)
                 if not np.all(np.isfinite(array)):
                     bad = int(np.sum(~np.isfinite(array)))
                     raise LayerShapeError(
@@ -254,6 +257,13 @@ class S6Layer:
         name = self.name if self.groups == 1 else f"{self.name}[{self.group_axis} {index}]"
         return replace(self, name=name, **pick)
 
+    def described(self, **facts: Any) -> "S6Layer":
+        """The layer with another name, index, kind or list of what was dropped; arrays are shared."""
+        layer = copy(self)
+        for key, value in facts.items():
+            object.__setattr__(layer, key, value)
+        return layer
+
     @classmethod
     def from_matrices(
         cls,
@@ -309,6 +319,17 @@ class S6Layer:
         return cls.from_matrices(
             S_B=np.ones((mu.size, 1)), S_C=mu[:, None], S_Delta=[[S_Delta]], a=rates[None], dt_bias=dt_bias, **fields
         )
+
+
+def _is_frozen(value: Any) -> bool:
+    """Whether an array is float64 and nobody can write to its memory."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.float64:
+        return False
+    while isinstance(value, np.ndarray):
+        if value.flags.writeable:
+            return False
+        value = value.base
+    return value is None
 
 
 def _fold(norm: RMSNorm | None, projection: FloatArray) -> FloatArray:

@@ -88,11 +88,18 @@ def test_naming_the_weights_functions_loads_neither_jax_nor_torch():
     assert not loaded_after("import mamba_dynamics as m; m.open_checkpoint; m.weights_verdict") & HEAVY
 
 
-def test_judging_weights_loads_neither_jax_nor_torch():
+def test_judging_weights_loads_numpy_alone():
+    """No balls where rounding bounds suffice, nothing of the network, and no reader of pickles."""
     code = "import mamba_dynamics as m; m.weights_verdict(m.open_checkpoint(m.sample_path()).layer(0))"
     loaded = loaded_after(code)
-    assert {"numpy", "flint"} <= loaded
-    assert not loaded & HEAVY
+    assert "numpy" in loaded
+    assert not loaded & (HEAVY | {"flint", "http", "pickletools"})
+
+
+def test_what_rounding_bounds_leave_open_is_judged_by_balls():
+    code = "from mamba_dynamics.certificates import symmetric_signs; import numpy as np; one = np.eye(2)"
+    assert "flint" not in loaded_after(code)
+    assert "flint" in loaded_after(f"{code}; symmetric_signs(one, one)")
 
 
 def test_help_loads_nothing_heavy():

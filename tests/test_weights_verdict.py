@@ -95,3 +95,22 @@ def test_a_real_layer(real_layer):
     assert verdict.certified is Scenario.MIXED
     assert group.symmetric_part.known_by is KnownBy.CERTIFIED
     assert json.dumps(verdict.spectral) == '"divergent"'
+
+
+def test_a_layer_keeps_its_weights_whatever_their_giver_does():
+    """A view that cannot be written to shares the memory of one that can; frozen arrays are shared."""
+    mine = np.ones((1, 2, 3))
+    view = mine[:]
+    view.flags.writeable = False
+    frozen = np.full((1, 2, 3), 2.0)
+    frozen.flags.writeable = False
+    others = {"dt_down": np.zeros((1, 1, 3)), "dt_up": np.zeros((1, 3, 1)), "dt_bias": np.zeros((1, 3))}
+    layer = S6Layer(S_B=view, S_C=frozen, a=np.ones((1, 3, 2)), **others)
+    mine[:] = np.nan
+    assert np.all(layer.S_B == 1)
+    assert layer.S_C is frozen
+    assert not layer.a.flags.writeable
+    named = layer.described(name="another", index=4)
+    assert (named.name, named.index) == ("another", 4)
+    assert named.S_B is layer.S_B
+    assert layer.name == "layer"

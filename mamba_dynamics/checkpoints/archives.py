@@ -20,8 +20,6 @@ from .folder import INDEX_SUFFIX, Folder, LocalFolder, local_folder, weight_file
 from .json_text import MAX_JSON_BYTES
 from .safetensors import SafetensorsArchive
 from .sharded import ShardedArchive
-from .torch_calls import stores_objects
-from .torch_zip import TorchArchive
 
 _LOOK_BYTES = 512
 _TAR_MAGIC = slice(257, 262)
@@ -84,6 +82,8 @@ def _open_file(file: StoredFile) -> Archive:
                 f"{shown(file.path)} is a torch file, which torch reads from a disk only: use the model's safetensors "
                 "version (often under the same name ending in -hf), or download it first: hf download"
             )
+        from .torch_zip import TorchArchive  # which takes pickles apart: not needed for safetensors
+
         return TorchArchive(file)
     raise _refusal(file, start)
 
@@ -98,8 +98,12 @@ def _refusal(file: StoredFile, start: bytes) -> MambaDynamicsError:
     if not start:
         return CorruptFile(f"{shown(path)} is empty: download it again")
     if start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5":
+        from .torch_calls import stores_objects
+
         return stores_objects(path, "it is a pickle older than torch 1.6 writes")
     if start[_TAR_MAGIC] == b"ustar":
+        from .torch_calls import stores_objects
+
         return stores_objects(path, "it is a tar archive of pickles, as torch before 0.1.10 wrote")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     reason = next((reason for magic, reason in _IMPOSTORS if text.startswith(magic)), None)

@@ -11,7 +11,7 @@ every size that both know.
 
 import math
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,8 @@ from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
 from .files import StoredFile, WeightFile
 from .folder import Folder
-from .hub import weights_of
 from .layouts import FoundLayer, find_layers
 from .sizes import Fact, Sizes, require_agreement
-from .zip_directory import directory_of
 
 #: No S6 layer has a quarter of these; each is a row of matrices whose spectra are sought, at its third power.
 MOST_STATES = 1024
@@ -107,7 +105,7 @@ class Checkpoint:
         layer = found.layout.build(found.tensors, self._sizes[index], self._facts)
         dropped = (*DROPPED_BY_THE_LIMIT, *found.layout.dropped, *_dropped_by_tensors(found), *self._dropped)
         dropped = (*dropped, "norms on B, C and the step size") if layer.norms.any else dropped
-        return replace(layer, name=slot.name, index=index, kind=slot.kind, dropped=dropped)
+        return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped)
 
 
 def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None) -> Checkpoint:
@@ -164,6 +162,8 @@ def _weights(path: Path) -> tuple[StoredFile, Folder]:
     if os.path.lexists(path):
         _refuse_numpy_archive(path)
         return weights_at(path.absolute())
+    from .hub import weights_of  # and with it what requests need: not for a path
+
     return weights_of(path)
 
 
@@ -181,7 +181,11 @@ def _refuse_numpy_archive(path: Path) -> None:
     try:
         file = WeightFile.at(path)
         is_zip = file.read(0, min(len(_ZIP), file.size)).tobytes() == _ZIP
-        members = [entry.filename for entry in directory_of(file)] if is_zip else []
+        if not is_zip:
+            return
+        from .zip_directory import directory_of
+
+        members = [entry.filename for entry in directory_of(file)]
     except CheckpointError:
         return
     if not members or not all(name.endswith(".npy") for name in members):

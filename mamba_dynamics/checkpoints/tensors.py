@@ -65,8 +65,10 @@ class LayerTensors:
         return shape
 
     def read(self, suffix: str, rows: slice | None = None) -> FloatArray:
-        """The values in float64, which holds every accepted number format exactly; see `stored`."""
-        return np.asarray(self.stored(suffix, rows), dtype=np.float64)
+        """The values in float64, which holds every accepted number format exactly, read-only; see `stored`."""
+        values = np.asarray(self.stored(suffix, rows), dtype=np.float64)
+        values.flags.writeable = False  # a layer then keeps these, and needs no copy
+        return values
 
     def stored(self, suffix: str, rows: slice | None = None) -> NDArray[np.floating]:
         """The values as they are stored: float64, or float32, which holds every smaller format exactly.
