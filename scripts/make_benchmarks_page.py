@@ -14,7 +14,8 @@ PICTURE = ROOT / "docs" / "images" / "benchmarks.svg"
 
 INTRODUCTION = """# Benchmarks
 
-Ours and its peers, in turn in one run; every number is a ratio to ours of that run, the median with its range. "Of the
+Ours and its peers, in turn in one run; every number is a ratio to ours of that run, the median with its range. A call
+of less than 0.2 s is repeated until it has taken so long, after one that does not count. "Of the
 ceiling" is the time over that of the machine's own best for the work that cannot be avoided (exponentials, products,
 measured by plain loops in the same run), so 1 is the limit. Memory is the peak above the prepared inputs, for a whole
 process all of it. The extra `bench` installs the peers.

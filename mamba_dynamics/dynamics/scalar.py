@@ -112,7 +112,6 @@ class ScalarLogDynamics(AbstractLogDynamics):
         # A rate so far below the largest one that it underflows is unknown, not zero: not at rest.
         return jnp.where(self.sign == 0, 0.0, jnp.where(bound > 0, jnp.abs(rate) / bound, 1.0))
 
-    @eqx.filter_jit
     def log_growth_to_shut(self, state):
         return log_growth_to_shut(self.dynamics.s * self.sign, self.dynamics.dt_bias, state)
 
