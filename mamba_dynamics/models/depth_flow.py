@@ -54,7 +54,7 @@ def require_same_shape(here: Block, there: Block) -> None:
 
 
 @eqx.filter_jit
-def euler(here: Block, there: Block, residual: Float[Array, "L d"], steps: int | Array) -> Float[Array, "L d"]:
+def euler(here: Block, there: Block, residual: Float[Array, "L d"], steps: Array) -> Float[Array, "L d"]:
     """The residual stream one unit of depth on, by that many equal Euler steps; one step is the block itself."""
     # A traced number: one compilation serves all.
     step = 1 / jnp.asarray(steps, residual.dtype)

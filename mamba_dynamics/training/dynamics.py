@@ -144,10 +144,14 @@ def _first_beyond(model: Iterated, states: Float[Array, "B L d"], passes: int, l
     return beyond
 
 
+def _passed(model: Iterated, states: Float[Array, "B L d"], passes: int) -> Float[Array, "B L d"]:
+    # As an array, which is traced: one compilation serves all numbers.
+    return _passed_on(model, states, jnp.asarray(passes))
+
+
 @eqx.filter_jit
-def _passed(model: Iterated, states: Float[Array, "B L d"], passes: Any) -> Float[Array, "B L d"]:
-    # A traced number: one compilation serves all.
-    return jax.lax.fori_loop(0, jnp.asarray(passes), lambda _, u: jax.vmap(model.core.continued)(u), states)
+def _passed_on(model: Iterated, states: Float[Array, "B L d"], passes: Array) -> Float[Array, "B L d"]:
+    return jax.lax.fori_loop(0, passes, lambda _, u: jax.vmap(model.core.continued)(u), states)
 
 
 def _lengths(states: Float[Array, "B L d"]) -> np.ndarray:
