@@ -96,7 +96,7 @@ def test_one_euler_step_per_layer_is_the_model(name):
     with jax.enable_x64(True):
         for pair in pairs(FOLDERS[name]):
             np.testing.assert_allclose(u, states[pair.position], rtol=1e-13, atol=1e-13)
-            u = euler(pair.here, pair.there, u, jnp.asarray(1))
+            u = euler(pair.here, pair.there, u, jax.numpy.asarray(1))
     np.testing.assert_allclose(u, states[-1], rtol=1e-13, atol=1e-13)
 
 
