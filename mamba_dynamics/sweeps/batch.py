@@ -31,6 +31,8 @@ FloatArray = NDArray[np.float64]
 #: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
 _SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
 _TINY = float(np.finfo(float).tiny)
+# As programs: operation by operation they would be compiled a dozen times for every number of runs.
+_left_to_shut, _remaining = jax.jit(log_growth_to_shut), jax.jit(log_tail)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +212,7 @@ class _Ends:
             code = np.where(undone, CODE[Outcome.BUDGET_EXHAUSTED], code).astype(np.int8)
             time, error = np.where(undone, np.nan, time), np.where(undone, np.nan, error)
             blew_up &= ~undone
-        left = np.asarray(log_growth_to_shut(systems["s"] * systems["sign"], systems["b"], lanes.y))
+        left = np.asarray(_left_to_shut(systems["s"] * systems["sign"], systems["b"], lanes.y))
         runs_away = (lanes.velocity > _KEEPS_PACE) & (left == 0)
         steps = np.asarray(lanes.steps) + self.loose_steps
         return Runs(
@@ -229,7 +231,7 @@ class _Ends:
     def _slopes(self, blew_up) -> FloatArray:
         """d ln|x| / d ln t = (dy/ds) rho t, and the same with t - T* at a blow-up."""
         lanes = self.lanes
-        remaining = np.asarray(log_tail(lanes.f))
+        remaining = np.asarray(_remaining(lanes.f))
         per_log = np.where(blew_up, -np.exp(remaining - lanes.f[0]), np.exp(lanes.log_t - lanes.f[0]))
         return np.where(np.isneginf(lanes.log_t), np.nan, lanes.velocity * per_log)
 
