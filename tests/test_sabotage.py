@@ -140,11 +140,8 @@ def verify(folder: Path, theorems, cases=CASES):
     return result.returncode, json.loads(result.stdout)
 
 
-#: One fault in the dynamics and one in the theory; the others, and the copy without any, are `long`.
-ALWAYS = {
-    "decay with the wrong sign in the scan",
-    "a wrong step in a proof",
-}
+#: The others, and the copy without any, are `long`.
+ALWAYS = {"decay with the wrong sign in the scan"}
 
 
 @pytest.mark.parametrize(

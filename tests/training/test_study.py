@@ -258,32 +258,46 @@ def test_every_arm_of_a_study_can_be_built(name, shared):
 
 
 @pytest.fixture(scope="module")
-def workers():
-    """Two processes for all studies, which share many programs: compiling is what they spend their time with."""
+def worker():
+    """One process for all studies, which share many programs: compiling is what they spend their time with."""
     with pytest.MonkeyPatch.context() as environment:
         compile_for_nothing(environment)
-        pool = ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=study_module._worker)
-        # They start with the first tasks, and in this environment.
-        for future in [pool.submit(time.sleep, 0.1) for _ in range(2)]:
-            future.result()
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=study_module._worker)
+        # It starts with the first task, and in this environment.
+        pool.submit(time.sleep, 0).result()
     with pool:
         yield pool
 
 
-def but_for_tau(study):
-    """Without the arms that are another arm with a smaller tau: two thirds of those that reorder."""
-    arms = {name: arm for name, arm in study.arms.items() if arm.get("model.tau", 1.0) == 1.0}
+def every_value(study):
+    """The first arms that together set every option of the study to every one of its values."""
+    seen, arms = set(), {}
+    for name, arm in study.arms.items():
+        values = {(option, str(value)) for option, value in arm.items() if option != "model.tau"}
+        if not arms or values - seen:
+            arms[name], seen = arm, seen | values
     contrasts = tuple(one for one in study.contrasts if {one.arm, one.against} <= set(arms))
     return dataclasses.replace(study, arms=arms, contrasts=contrasts)
 
 
-@pytest.mark.parametrize("every_tau", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_few_arms_set_every_value():
+    """As many as an option has values, not as there are pairs of them; a smaller tau is no other value."""
+    study = read_study("e1-controls")
+    chosen = every_value(study)
+    assert len(study.arms) == 12
+    assert 4 <= len(chosen.arms) < 12
+    for option in ("model.skip", "model.sign", "model.gate"):
+        assert {arm.get(option) for arm in chosen.arms.values()} == {arm.get(option) for arm in study.arms.values()}
+    assert not any(arm.get("model.tau", 1.0) < 1 for arm in every_value(read_study("e2-copying")).arms.values())
+
+
+@pytest.mark.parametrize("every_arm", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_arm_of_a_study_runs_at_a_small_size(name, every_tau, workers, shared, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_module, "ProcessPoolExecutor", lambda *_, **__: contextlib.nullcontext(workers))
+def test_a_study_runs_at_a_small_size(name, every_arm, worker, shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "ProcessPoolExecutor", lambda *_, **__: contextlib.nullcontext(worker))
     changes, data = small(name, shared)
     study = read_study(name, changes)
-    study = study if every_tau else but_for_tau(study)
+    study = study if every_arm else every_value(study)
     assert len(study.arms) >= 4
     document = run_study(study, data=data, out=tmp_path)
     assert [run["arm"] for run in document["runs"]] == list(study.arms)
