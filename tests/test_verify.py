@@ -211,6 +211,7 @@ def ended_from_outside(piece):
     os._exit(9)
 
 
+@pytest.mark.long
 def test_a_lost_process_is_an_error_in_one_line(monkeypatch):
     monkeypatch.setattr(verification, "_do", ended_from_outside)
     with pytest.raises(SolveError, match="ended from outside"):

@@ -172,7 +172,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(tmp_path, monkeypatch):
         "mamba_dynamics",
         "train",
         "induction-heads",
-        *settings(**{"recipe.steps": "150"}),
+        *settings(**{"recipe.steps": "60"}),
     ]
 
     def start(out):
