@@ -105,6 +105,18 @@ def _runner(row: str, name: str, side: Any, size: Any) -> "Iterator[_Worker | _P
         runner.close()
 
 
+#: Starts a command and tells what it took. A small process: to a child's peak counts what its parent held at the start.
+_STARTER = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+seconds, processor = time.perf_counter() - began, usage.ru_utime + usage.ru_stime
+code = os.waitstatus_to_exitcode(status)
+print(json.dumps({"seconds": seconds, "processor": processor, "maxrss": usage.ru_maxrss, "code": code}))
+"""
+
+
 class _Process:
     """A command, run from start to end each time."""
 
@@ -118,18 +130,13 @@ class _Process:
         return self.stands_for_all or self._timed()
 
     def _timed(self) -> Timing:
-        began = time.perf_counter()
-        with subprocess.Popen(
-            self.line, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stderr is not None
-            said = process.stderr.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in (0, 3):
-            raise SideFailed((said.strip() or f"exit code {process.returncode}").splitlines()[-1])
-        self.peak = max(self.peak, _bytes(usage.ru_maxrss))
-        return Timing(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)
+        starter = [sys.executable, "-I", "-S", "-c", _STARTER, *self.line]
+        run = subprocess.run(starter, cwd=ROOT, env=self.environment, capture_output=True, text=True)
+        found = json.loads(run.stdout)
+        if found["code"] not in (0, 3):
+            raise SideFailed((run.stderr.strip() or f"exit code {found['code']}").splitlines()[-1])
+        self.peak = max(self.peak, _bytes(found["maxrss"]))
+        return Timing(found["seconds"], found["processor"])
 
     def done(self, timings: tuple[Timing, ...]) -> Measured:
         return Measured(self.first, timings, self.peak, None, {})
