@@ -94,16 +94,14 @@ def _looks_like_safetensors(start: bytes) -> bool:
 
 def _refusal(file: StoredFile, start: bytes) -> MambaDynamicsError:
     """The error for a file that is of no known format."""
+    from .torch_calls import stores_objects
+
     path = file.path
     if not start:
         return CorruptFile(f"{shown(path)} is empty: download it again")
     if start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5":
-        from .torch_calls import stores_objects
-
         return stores_objects(path, "it is a pickle older than torch 1.6 writes")
     if start[_TAR_MAGIC] == b"ustar":
-        from .torch_calls import stores_objects
-
         return stores_objects(path, "it is a tar archive of pickles, as torch before 0.1.10 wrote")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     reason = next((reason for magic, reason in _IMPOSTORS if text.startswith(magic)), None)
