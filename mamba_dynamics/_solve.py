@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._devices import where_it_pays
 from ._errors import LayerShapeError, SolveError
 from ._integrate import MAX_STEP, MIN_STEP, Chunk, Method, Observed, Point, integrate_chunk, observe, observe_start
 from ._integrate_stiff import integrate_stiff_chunk
@@ -116,7 +117,7 @@ def solve(
         log_until = float(np.log1p(until))
     tokens = _checked_tokens(dynamics, x0)
     method = Method(solver or diffrax.Dopri8(), rtol, atol)
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), where_it_pays(tokens.size):
         run = _Run(dynamics.in_log_coordinates(tokens), method, max_steps, horizon, log_until).go()
         if run.blow_up is not None:
             run.compare_tolerances(run.blow_up)

@@ -368,6 +368,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
+    # A GPU would round products to 11 bits and add up gradients in no fixed order: the sample would not repeat.
+    jax.config.update("jax_platforms", "cpu")
     if args.cores > 1:
         jax.config.update("jax_num_cpu_devices", args.cores)
     sizes = Sizes(args.width, args.layers)

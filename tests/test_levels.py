@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
-    {"_files"},
+    {"_files", "_devices"},
     {"_stop", "_errors", "_first_step", "_outcomes", "sample", "style"},
     {"_allowance", "_layer", "_linalg", "_documents", "_consensus", "plotting"},
     {"certificates"},
@@ -36,7 +36,17 @@ LEVELS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
-NUMERICS = {"_selective_scan", "dynamics", "models", "_trajectory", "_rates", "_fates", "_integrate", "_solve"}
+NUMERICS = {
+    "_devices",
+    "_selective_scan",
+    "dynamics",
+    "models",
+    "_trajectory",
+    "_rates",
+    "_fates",
+    "_integrate",
+    "_solve",
+}
 NUMERICS |= {"_stack_limit", "_smooth_flow", "_rosenbrock", "_integrate_stiff", "_first_step", "refinements", "sweeps"}
 WITHOUT_JAX = {"_errors", "_outcomes", "_layer", "_linalg", "certificates", "_documents", "_weights_verdict"}
 WITHOUT_JAX |= {"checkpoints", "sample", "theorems", "_trajectory", "_rates", "_fates", "_report", "cli"}

@@ -8,6 +8,7 @@ import sysconfig
 from itertools import pairwise
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from numpy_mamba import NumpyMamba
@@ -16,6 +17,9 @@ from safetensors.numpy import load_file
 from mamba_dynamics.sample import sample_path
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "train_sample.py"
+
+#: The script computes on processors.
+ON_PROCESSORS = pytest.mark.skipif(jax.default_backend() != "cpu", reason="JAX is already on a GPU in this process")
 
 # Written for this test, so no model can have been trained on it.
 UNSEEN_TEXT = b'''
@@ -136,6 +140,7 @@ def test_finding_the_sample_needs_no_jax():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@ON_PROCESSORS
 def test_the_script_s_forward_pass_agrees_with_numpy(script):
     folder = sample_path()
     params = load_file(folder / "model.safetensors")
@@ -179,6 +184,7 @@ def test_held_out_files_are_not_trained_on(script):
 
 
 @pytest.mark.slow
+@ON_PROCESSORS
 def test_two_steps_of_training_write_a_checkpoint_that_repeats(script, tmp_path, capsys, monkeypatch):
     tiny = ["--steps", "2", "--width", "16", "--layers", "1", "--window", "32", "--batch", "4", "--report-every", "1"]
     text = np.frombuffer(SCRIPT.read_bytes(), np.uint8)

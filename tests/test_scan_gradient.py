@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamba_dynamics._selective_scan import KEPT_EVERY, selective_scan, trainable_scan
+from mamba_dynamics._selective_scan import selective_scan, trainable_scan
+from mamba_dynamics._selective_scan.trainable import KEPT_EVERY
 
 NAMES = ("x", "delta", "a", "B", "C")
 #: Shorter than a chunk, whole chunks, whole chunks and a rest.

@@ -16,12 +16,11 @@ rest point at a finite s: both norms include a share of what may cancel in the r
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._selective_scan import hidden_attention, selective_scan
+from .._selective_scan import hidden_attention, scan_with_sizes, selective_scan
 from .base import AbstractLogDynamics, AbstractTokenDynamics
 from .first_token import FirstTokenLogDynamics
 from .step_size import log_step_size, step_size
@@ -133,13 +132,7 @@ class TokenLogDynamics(AbstractLogDynamics):
 
 def _scan_with_bound(entering, delta, a, B, C, crossed):
     """The scan's output (L, D) and, per token, |C_l| |h_l|_F >= |output_l|, cross terms included."""
-    # States first: the channels, of which there are many, lie side by side in memory.
-    rates = a.T
-
-    def step(h, token):
-        u, d, b, c, (more_b, more_c) = token
-        h = jnp.exp(-rates * d) * h + b[:, None] * u
-        size = jnp.sqrt(jnp.sum(h * h) + more_b * jnp.sum(u * u))
-        return h, (c @ h, jnp.sqrt(jnp.sum(c * c) + more_c) * size)
-
-    return jax.lax.scan(step, jnp.zeros_like(rates), (entering, delta, B, C, crossed))[1]
+    more_B, more_C = crossed
+    output, squares = scan_with_sizes(entering, delta, a, B, C)
+    size = jnp.sqrt(squares + more_B * jnp.sum(entering * entering, axis=1))
+    return output, jnp.sqrt(jnp.sum(C * C, axis=1) + more_C) * size

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._devices import einsum
 from .base import AnyArray
 
 #: Terms that may cancel in a row of S x count by this share in the bounds on speeds, squared like a norm's parts.
@@ -74,4 +75,4 @@ class SelectiveWeights(eqx.Module):
 
 def _rows(matrix: Float[AnyArray, "N D"], x: Float[Array, "L D"]) -> Float[Array, "L N"]:
     """x S^T, with no transpose of S written down: for one token XLA would compile that for half a second."""
-    return jnp.einsum("ld,nd->ln", x, jnp.asarray(matrix))
+    return einsum("ld,nd->ln", x, jnp.asarray(matrix))

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from .._devices import matmul
 from ..checkpoints import Checkpoint, open_checkpoint
 from ..checkpoints.language_model import language_model_weights
 from .block import Block
@@ -32,7 +33,7 @@ def block_update(block: Block, residual: Float[Array, "L d"]) -> Float[Array, "L
 
 @eqx.filter_jit
 def _logits(norm: RMSNormalisation, head, residual):
-    return norm(residual) @ jnp.asarray(head).T
+    return matmul(norm(residual), jnp.asarray(head).T)
 
 
 class MambaLM(eqx.Module):

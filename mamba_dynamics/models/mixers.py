@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._devices import matmul
 from .._errors import HypothesisError
 from .._selective_scan import hidden_attention, state_space_dual, trainable_scan
 from ..dynamics.base import AnyArray
@@ -104,7 +105,7 @@ class Mamba1Selection(AbstractSelection):
     def __call__(self, u, signal, conv=True, reordering=None):
         x = self.conv(signal) if conv and self.conv is not None else signal
         order = None if reordering is None else reordering.order(self.raw_step_sizes(self.projected(x)[0]))
-        x = x if order is None else order @ x
+        x = x if order is None else matmul(order, x)
         low, B, C = self.projected(x)
         delta = self.step_sizes(low)
         scan = trainable_scan(x, delta, jnp.asarray(self.a), B, C)
@@ -112,12 +113,12 @@ class Mamba1Selection(AbstractSelection):
 
     def projected(self, x: Float[Array, "L E"]) -> tuple[Float[Array, "L R"], Float[Array, "L N"], Float[Array, "L N"]]:
         """(the low-rank read-out of the step sizes, B, C), normalised where the architecture does."""
-        low, B, C = (x @ jnp.asarray(matrix).T for matrix in (self.dt_down, self.S_B, self.S_C))
+        low, B, C = (matmul(x, jnp.asarray(matrix).T) for matrix in (self.dt_down, self.S_B, self.S_C))
         return _normed(self.dt_norm, low), _normed(self.B_norm, B), _normed(self.C_norm, C)
 
     def raw_step_sizes(self, low: Float[Array, "L R"]) -> Float[Array, "L E"]:
         """S_Delta x + b, before softplus."""
-        return low @ jnp.asarray(self.dt_up).T + self.dt_bias
+        return matmul(low, jnp.asarray(self.dt_up).T) + self.dt_bias
 
     def step_sizes(self, low: Float[Array, "L R"]) -> Float[Array, "L E"]:
         return jax.nn.softplus(self.raw_step_sizes(low))
@@ -198,9 +199,9 @@ class Mixer(eqx.Module):
         skipped = found.scan if "skip" in self.without else found.scan + self.selection.D_skip * found.x
         if self.reordering is not None and found.order is not None:
             if self.reordering.mode == "restored":
-                skipped = found.order.T @ skipped
+                skipped = matmul(found.order.T, skipped)
             elif self.reordering.mode == "x_and_gate":
-                gate = found.order @ gate
+                gate = matmul(found.order, gate)
         gated = skipped if "gate" in self.without else skipped * jax.nn.silu(gate)
         normed = gated if self.gate_norm is None else self.gate_norm(gated)
         return Stages(u, signal, gate, *found[:5], skipped, gated, self.out_proj(normed), found.order)

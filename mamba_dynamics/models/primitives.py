@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._devices import matmul
 from ..dynamics.base import AnyArray
 
 
@@ -15,7 +16,7 @@ class Linear(eqx.Module):
     bias: Float[AnyArray, " M"] | None = None
 
     def __call__(self, x: Float[Array, "*L D"]) -> Float[Array, "*L M"]:
-        y = x @ jnp.asarray(self.weight).T
+        y = matmul(x, jnp.asarray(self.weight).T)
         return y if self.bias is None else y + self.bias
 
 

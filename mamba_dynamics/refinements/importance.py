@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from .._devices import matmul
 from .._errors import LayerShapeError
 from .._layer import S6Layer
 from ..dynamics.base import AnyArray
@@ -46,7 +47,7 @@ def importance_scores(layer: S6Layer | Mamba1Selection, x: ArrayLike, K: ArrayLi
                 f"{layer.name}: expected one group, found {layer.groups}; pick one with layer.group(i)"
             )
         return layer.raw_step_sizes(x) @ np.asarray(K)
-    return layer.raw_step_sizes(layer.projected(jnp.asarray(x))[0]) @ jnp.asarray(K)
+    return matmul(layer.raw_step_sizes(layer.projected(jnp.asarray(x))[0]), jnp.asarray(K))
 
 
 class ImportanceReordering(AbstractReordering):
@@ -68,7 +69,7 @@ class ImportanceReordering(AbstractReordering):
             raise ValueError(f"mode should be one of {', '.join(MODES)}, found {self.mode!r}")
 
     def scores(self, raw_step_sizes: Float[Array, "L E"]) -> Float[Array, " L"]:
-        return raw_step_sizes @ jnp.asarray(self.K)
+        return matmul(raw_step_sizes, jnp.asarray(self.K))
 
     def order(self, raw_step_sizes):
         return soft_sort(self.scores(raw_step_sizes), tau=self.tau, p=self.p, hard=self.hard)

@@ -24,7 +24,7 @@ from .._solve import COMPANION, Horizon
 from ..dynamics.step_size import log_growth_to_shut
 from .duration import log_tail
 from .expansion import Systems
-from .stepping import CODE, LANES, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, advance, idle
+from .stepping import CODE, LANES, LANES_OF_GPU, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, advance, idle
 
 FloatArray = NDArray[np.float64]
 
@@ -91,7 +91,8 @@ def solve_many(
         x0: initial tokens, (L, B) or (L,); a token that is zero stays zero.
         until, log_until, rtol, atol, max_steps: as in `solve`, a number or (B,).
         horizon: when an open-ended run counts as decided.
-        devices: where to compute; all local ones if not given. The result is the same bit for bit.
+        devices: where to compute; all local ones if not given. The result is the same bit for bit on any number of
+            one kind; a GPU's differs from a processor's by less than the tolerances.
         errors: integrate what blew up again, with looser tolerances, for the error of T* (else it is NaN).
 
     Raises:
@@ -245,10 +246,11 @@ class _Device:
 
     def __init__(self, cells: _Cells, device: Any, horizon: Horizon):
         self.cells, self.horizon, self.sharding = cells, asdict(horizon), SingleDeviceSharding(device)
-        self.lanes = idle(len(cells.y), LANES)
-        self.cell, self.loose = np.full(LANES, -1), np.zeros(LANES, bool)
-        self.systems = {name: np.zeros((*one.shape[:-1], LANES)) for name, one in cells.systems.items()}
-        self.wanted = {name: np.ones(LANES, one.dtype) for name, one in cells.wanted.items()}
+        width = LANES if device.platform == "cpu" else LANES_OF_GPU
+        self.lanes = idle(len(cells.y), width)
+        self.cell, self.loose = np.full(width, -1), np.zeros(width, bool)
+        self.systems = {name: np.zeros((*one.shape[:-1], width)) for name, one in cells.systems.items()}
+        self.wanted = {name: np.ones(width, one.dtype) for name, one in cells.wanted.items()}
 
     def begin(self) -> Lanes | None:
         """Let the device go on for a segment; None if there is nothing to do."""

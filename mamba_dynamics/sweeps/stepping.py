@@ -28,8 +28,9 @@ from .expansion import ORDER, Rates, Systems, expand, rates
 OUTCOMES = tuple(Outcome)
 CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 RUNNING = -1
-#: Lanes of one device. A fixed number, so that the program is the same for every amount of work.
-LANES = 1024
+#: Lanes of one device, as many as stay in a core's cache or as fill a GPU. Fixed numbers, so that a device's program is
+#: the same for every amount of work.
+LANES, LANES_OF_GPU = 1024, 65536
 #: Steps that are tried before lanes that are done are filled again.
 SEGMENT = 8
 #: The error of a step's duration is that of a rule of lower order, so many times too large.

@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._devices import on_processors_only
 from .._documents import to_json
 from .._errors import TrainingDiverged, TrainingError
 from .._files import write_whole
@@ -163,7 +164,11 @@ def run_study(
 
 
 def _worker() -> None:
-    """One thread a run, so its numbers do not depend on how many run beside it; and none outlives a killed parent."""
+    """A run has one thread of a processor, so its numbers do not depend on how many run beside it.
+
+    And none outlives a killed parent.
+    """
+    on_processors_only()
     one_thread = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {one_thread}".strip()
     parent = parent_process()

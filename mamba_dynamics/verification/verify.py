@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from multiprocessing import get_context
 from typing import Any
 
+from .._devices import on_processors_only
 from .._errors import HypothesisError, SolveError
 from .._outcomes import Truth
 from .._stop import starting_processes
@@ -175,7 +176,8 @@ def _work(pieces: list[_Piece], processes: int) -> Iterable[tuple[_Piece, Any]]:
     if processes == 1 or len(pieces) < 2:
         yield from ((piece, _do(piece)) for piece in pieces)
         return
-    with ProcessPoolExecutor(min(processes, len(pieces)), mp_context=get_context("spawn")) as pool:
+    workers = min(processes, len(pieces))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=on_processors_only) as pool:
         with starting_processes():
             futures = {pool.submit(_do, piece): piece for piece in pieces}
         try:

@@ -166,6 +166,7 @@ def test_the_command_trains_and_reports(tmp_path):
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path, monkeypatch):
     compile_for_nothing(monkeypatch)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # What is promised of processors only.
     arguments = [
         sys.executable,
         "-m",
