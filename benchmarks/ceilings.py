@@ -1,7 +1,7 @@
 """What this machine can do at best: the rates that a row's work is held against.
 
 Each ceiling is the fastest of a few plain loops over arrays that fit into the cache (a file: into memory), on all cores
-that this process may use, measured in the same run as the rows.
+that this process may use or on its GPU, measured in the same run as the rows.
 """
 
 import os
@@ -30,9 +30,24 @@ def exponentials(dtype: str) -> float:
 
 
 def flops(dtype: str) -> float:
-    """Floating-point operations a second of a matrix product."""
+    """Floating-point operations a second of a matrix product, by the faster of numpy's and XLA's."""
+    return max(_numpy_flops(dtype), _xla_flops(dtype))
+
+
+def _numpy_flops(dtype: str) -> float:
     a = np.random.default_rng(0).standard_normal((1024, 1024)).astype(dtype)
     return 2 * 1024**3 * _calls_a_second(lambda: a @ a)
+
+
+def _xla_flops(dtype: str) -> float:
+    import jax
+    import jax.numpy as jnp
+
+    size = 8192 if jax.default_backend() == "gpu" else 1024
+    with jax.enable_x64(True):
+        a = jax.random.normal(jax.random.key(0), (size, size), dtype)
+        product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+        return 2 * size**3 * _calls_a_second(lambda: product(a).block_until_ready())
 
 
 def file_bytes() -> float:
@@ -77,9 +92,9 @@ def _xla_exp(dtype: str) -> float:
     import jax
     import jax.numpy as jnp
 
-    repeats = 64
+    repeats, elements = 64, 2**24 if jax.default_backend() == "gpu" else BLOCK * cores()
     with jax.enable_x64(True):
-        x = jnp.linspace(-4, 0, BLOCK * cores(), dtype=dtype)
+        x = jnp.linspace(-4, 0, elements, dtype=dtype)
 
         @jax.jit
         def loop(x):
@@ -109,11 +124,27 @@ CEILINGS: dict[str, Callable[[], float]] = {
 }
 
 
+def _gpu() -> str:
+    """The name of the GPU that JAX computes on; empty if it does not."""
+    import jax
+
+    return jax.devices()[0].device_kind if jax.default_backend() == "gpu" else ""
+
+
 def measured(kind: str) -> float:
     """One of the ceilings, found in a process of its own: a command's peak of memory starts at its parent's."""
-    line = [sys.executable, "-m", "benchmarks.ceilings", kind]
-    return float(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+    return float(_in_a_process(kind))
+
+
+def gpu() -> str:
+    """The name of the GPU that rows run on; empty if there is none."""
+    return _in_a_process("gpu")
+
+
+def _in_a_process(what: str) -> str:
+    line = [sys.executable, "-m", "benchmarks.ceilings", what]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":
-    print(CEILINGS[sys.argv[1]]())
+    print(_gpu() if sys.argv[1] == "gpu" else CEILINGS[sys.argv[1]]())

@@ -1,7 +1,8 @@
 """Sides of a row take turns, each in a process of its own: seconds, processor seconds, peak memory, answers.
 
 A side is either a `Call`, a function that a worker process prepares once and then runs when it is told to, or a
-`Command`, a whole process from start to end. The peak of a call is what it needs above its prepared inputs.
+`Command`, a whole process from start to end. The peak of a call is what it needs above its prepared inputs, in a GPU's
+memory where it runs on one. A run ends when its answer is there, on whatever device.
 """
 
 import json
@@ -151,9 +152,10 @@ class _Worker:
     def __init__(self, row: str, name: str, size: Any):
         self.folder = tempfile.TemporaryDirectory(prefix="bench-")
         line = [sys.executable, "-m", "benchmarks.measure", row, name, json.dumps(size), self.folder.name]
-        self.process = subprocess.Popen(
-            line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        # All sides of a row are alive at once: none may take a GPU's memory before it needs it.
+        environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(line, cwd=ROOT, env=environment, text=True, **pipes)
         try:
             self.first = self._reply()["seconds"]
         except SideFailed:
@@ -212,7 +214,7 @@ def _serve(row: str, side: str, size: Any, folder: Path) -> None:
         counts = {key: value for key, value in found.items() if key != "answer"} if isinstance(found, dict) else {}
         answer = found.get("answer") if isinstance(found, dict) else found
         if answer is not None:
-            np.save(folder / "answer.npy", np.asarray(answer))
+            np.save(folder / "answer.npy", _numbers(answer))
         say({"peak": max(_peak() - before, 0), "answered": answer is not None, "counts": counts})
 
 
@@ -243,20 +245,56 @@ def _timed(run: Callable[[], Any], times: int = 1) -> tuple[dict[str, float], An
     """(the mean of so many runs, what the last one found)."""
     began, used = time.perf_counter(), time.process_time()
     for _ in range(times - 1):
-        run()
-    found = run()
+        _finish(run())
+    found = _finish(run())
     passed = {"seconds": time.perf_counter() - began, "processor": time.process_time() - used}
     return {name: value / times for name, value in passed.items()}, found
 
 
+def _finish(found: Any) -> Any:
+    """Wait for what devices are still computing."""
+    if "jax" in sys.modules:
+        sys.modules["jax"].block_until_ready(found)
+    if (cuda := _torch_cuda()) is not None:
+        cuda.synchronize()
+    return found
+
+
+def _torch_cuda() -> Any:
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() else None
+
+
+def _numbers(answer: Any) -> Answer:
+    """An array, a tensor of torch, or several of them on end."""
+    if isinstance(answer, (tuple, list)):
+        return np.concatenate([np.ravel(_numbers(one)) for one in answer])
+    return np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer)
+
+
+def _gpu_memory() -> tuple[int, int] | None:
+    """(bytes in use, their peak) on the GPU that this side computes on; None if it does not."""
+    if (cuda := _torch_cuda()) is not None:
+        return cuda.memory_allocated(), cuda.max_memory_allocated()
+    jax = sys.modules.get("jax")
+    if jax is None or jax.default_backend() != "gpu":
+        return None
+    found = jax.local_devices()[0].memory_stats()
+    return found["bytes_in_use"], found["peak_bytes_in_use"]
+
+
 def _reset_peak() -> int:
-    """The resident memory now, from which on the peak is counted, where the system can forget the one before."""
+    """The memory in use now, from which on the peak is counted, where the system can forget the one before."""
+    if (of_gpu := _gpu_memory()) is not None:
+        return of_gpu[0]
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _peak()
 
 
 def _peak() -> int:
+    if (of_gpu := _gpu_memory()) is not None:
+        return of_gpu[1]
     try:
         status = Path("/proc/self/status").read_text()
         return 1024 * int(status.split("VmHWM:")[1].split()[0])

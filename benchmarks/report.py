@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .ceilings import cores, measured
+from .ceilings import cores, gpu, measured
 from .measure import Measured, interleaved
 from .rows.base import OURS, Row
 
@@ -17,7 +17,7 @@ PACKAGES = ("jax", "diffrax", "numpy", "scipy", "torch", "transformers", "mambap
 
 def document(rows: dict[str, Any], command: str) -> dict[str, Any]:
     """All rows, the command that made them, and where."""
-    where = {"cores": cores(), "machine": platform.machine(), "versions": _versions()}
+    where = {"cores": cores(), "machine": platform.machine(), "gpu": gpu(), "versions": _versions()}
     return {"schema_version": 1, "command": command, **where, "rows": rows}
 
 

@@ -1,6 +1,7 @@
-"""Write docs/benchmarks.md and its picture from benchmarks/results.json.
+"""Write docs/benchmarks.md and its picture from benchmarks/results.json, its last part from results_gpu.json.
 
 python -m benchmarks --json benchmarks/results.json
+python -m benchmarks scan gradient forward --json benchmarks/results_gpu.json    (on a machine with a GPU)
 python scripts/make_benchmarks_page.py
 """
 
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS, PAGE = ROOT / "benchmarks" / "results.json", ROOT / "docs" / "benchmarks.md"
+RESULTS, RESULTS_GPU = ROOT / "benchmarks" / "results.json", ROOT / "benchmarks" / "results_gpu.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "images" / "benchmarks.svg"
 
 INTRODUCTION = """# Benchmarks
@@ -29,16 +31,31 @@ python -m benchmarks --json benchmarks/results.json     # all rows; python -m be
 """
 
 
-def page(results: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
-    sections = [_section(row) for row in results["rows"].values()]
-    where = f"{results['cores']} cores ({results['machine']}), {versions}"
-    measured = f"What follows was measured by `{results['command']}` on {where}."
-    return "\n".join([INTRODUCTION, measured, "", *sections]).rstrip() + "\n"
+ON_A_GPU = """## On a GPU
+
+The same command on a machine with a GPU, where every side computes on it and memory is the GPU's. Short runs are a
+matter of launching programs: a run of the scan at 256 tokens waits for its kernels longer than they take, so growth is
+less than linear. `transformers` runs its plain torch path here, token by token; with a package of CUDA kernels beside
+it, which was not installed, it would be a much faster peer.
+"""
 
 
-def _section(row: dict[str, Any]) -> str:
-    lines = [f"## {row['title']}", "", "```bash", f"python -m benchmarks {row['name']}", "```", ""]
+def page(results: dict[str, Any], on_gpu: dict[str, Any]) -> str:
+    sections = [_section(row, "##") for row in results["rows"].values()]
+    of_gpu = [_section(row, "###") for row in on_gpu["rows"].values()]
+    parts = [INTRODUCTION, _measured(results), "", *sections, ON_A_GPU, _measured(on_gpu), "", *of_gpu]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _measured(results: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items() if value != "not installed")
+    gpu = f", {results['gpu']}" if results.get("gpu") else ""
+    where = f"{results['cores']} cores ({results['machine']}){gpu}, {versions}"
+    return f"What follows was measured by `{results['command']}` on {where}."
+
+
+def _section(row: dict[str, Any], heading: str) -> str:
+    lines = [f"{heading} {row['title']}", "", "```bash", f"python -m benchmarks {row['name']}", "```", ""]
     if row["note"]:
         lines += [row["note"][0].upper() + row["note"][1:] + ".", ""]
     lines += ["| size | side | time over ours | of the ceiling | memory, MiB | right-hand sides over ours |"]
@@ -89,8 +106,8 @@ def _peers(row: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
 
 
 def main() -> None:
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    PAGE.write_text(page(results), encoding="utf-8")
+    results, on_gpu = (json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS, RESULTS_GPU))
+    PAGE.write_text(page(results, on_gpu), encoding="utf-8")
     draw(results)
 
 

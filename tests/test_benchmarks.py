@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -127,6 +128,56 @@ def test_a_worker_that_is_slow_is_given_up(monkeypatch):
         measure._Worker("scan", OURS, 256)
 
 
+class Tensor:
+    """What the suite asks of one of torch: to leave its graph and its GPU."""
+
+    def __init__(self, values, on_gpu=True):
+        self.values, self.on_gpu = values, on_gpu
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return Tensor(self.values, on_gpu=False)
+
+    def __array__(self, dtype=None, copy=None):
+        assert not self.on_gpu
+        return np.array(self.values, dtype)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [[1.0, 2.0], [3.0]],
+        (np.array([[1.0, 2.0]]), Tensor([3.0])),
+        (jax.numpy.array([1.0]), (Tensor([[2.0], [3.0]]),)),
+    ],
+)
+def test_answers_in_several_parts_are_compared_as_one(answer):
+    assert measure._numbers(answer).tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_run_ends_when_its_answer_is_there(monkeypatch):
+    waited = []
+    cuda = SimpleNamespace(is_available=lambda: True, synchronize=lambda: waited.append("torch"))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(jax, "block_until_ready", lambda answer: waited.append(answer))
+    assert measure._timed(lambda: "answer", 2)[1] == "answer"
+    assert waited == 2 * ["answer", "torch"]
+
+
+def test_the_memory_of_a_side_on_a_gpu_is_the_gpu_s(monkeypatch):
+    cuda = SimpleNamespace(is_available=lambda: True, memory_allocated=lambda: 3, max_memory_allocated=lambda: 7)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert (measure._reset_peak(), measure._peak()) == (3, 7)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert measure._peak() > 2**20
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    stats = {"bytes_in_use": 5, "peak_bytes_in_use": 11}
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: stats)])
+    assert (measure._reset_peak(), measure._peak()) == (5, 11)
+
+
 @pytest.mark.long
 def test_a_row_as_a_user_runs_it(tmp_path):
     """A peer that is not installed, or one that is: ours is measured either way, and nothing differs."""
@@ -173,8 +224,8 @@ def test_every_row_has_a_headline_and_our_side_first():
 
 def test_the_page_shows_the_results():
     sys.path.insert(0, str(ROOT / "scripts"))
-    from make_benchmarks_page import PAGE, RESULTS, page
+    from make_benchmarks_page import PAGE, RESULTS, RESULTS_GPU, page
 
     results = json.loads(RESULTS.read_text())
-    assert PAGE.read_text() == page(results)
+    assert PAGE.read_text() == page(results, json.loads(RESULTS_GPU.read_text()))
     assert list(results["rows"]) == list(ROWS)

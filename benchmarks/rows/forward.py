@@ -1,9 +1,10 @@
-"""A forward pass of a language model of mamba-130m's shape, float32, against `transformers` on the CPU."""
+"""A forward pass of a language model of mamba-130m's shape, float32, against `transformers` on the same device."""
 
 import numpy as np
 
 from .base import OURS, Row
 from .checkpoints import checkpoint
+from .scan import on_its_device
 
 VOCABULARY = 50280
 
@@ -19,7 +20,7 @@ def _ours(tokens: int):
 
     model = load_model(checkpoint("mamba-130m", dense=True))
     run = eqx.filter_jit(lambda model, ids: model(ids))
-    return lambda: np.asarray(run(model, _ids(tokens)))
+    return lambda: run(model, _ids(tokens))
 
 
 def _transformers(tokens: int):
@@ -28,8 +29,9 @@ def _transformers(tokens: int):
 
     torch.set_grad_enabled(False)
     model = MambaForCausalLM.from_pretrained(checkpoint("mamba-130m", dense=True), dtype=torch.float32).eval()
-    ids = torch.from_numpy(_ids(tokens))[None]
-    return lambda: model(ids, use_cache=False).logits[0].numpy()
+    ids = on_its_device(_ids(tokens))[None]
+    model = model.to(ids.device)
+    return lambda: model(ids, use_cache=False).logits[0]
 
 
 FORWARD = Row(

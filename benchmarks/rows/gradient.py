@@ -3,7 +3,7 @@
 import numpy as np
 
 from .base import OURS, Row
-from .scan import CHANNELS, STATES, arrays
+from .scan import CHANNELS, STATES, arrays, on_its_device
 
 
 def _weights(tokens: int) -> np.ndarray:
@@ -19,7 +19,7 @@ def _of(scan):
         given = [jax.device_put(one) for one in arrays(tokens, "float32")]
         weights = jax.device_put(_weights(tokens))
         loss = jax.jit(jax.value_and_grad(lambda *a: jnp.sum(scan(*a) * weights), argnums=(0, 1, 2, 3, 4)))
-        return lambda: np.concatenate([np.ravel(one) for one in loss(*given)[1]])
+        return lambda: loss(*given)[1]
 
     return prepare
 
@@ -55,15 +55,15 @@ def _mambapy(tokens: int):
     import torch
     from mambapy.pscan import pscan
 
-    given = [torch.from_numpy(one).requires_grad_() for one in arrays(tokens, "float32")]
-    weights = torch.from_numpy(_weights(tokens))
+    given = [on_its_device(one).requires_grad_() for one in arrays(tokens, "float32")]
+    weights = on_its_device(_weights(tokens))
 
     def run():
         x, delta, a, B, C = given
         decays = torch.exp(-delta[..., None] * a)
         states = pscan(decays[None], ((delta * x)[..., None] * B[:, None])[None])[0]
         loss = (torch.einsum("ldn,ln->ld", states, C) * weights).sum()
-        return np.concatenate([one.numpy().ravel() for one in torch.autograd.grad(loss, given)])
+        return torch.autograd.grad(loss, given)
 
     return run
 

@@ -31,7 +31,7 @@ def _ours(dtype: str):
         from mamba_dynamics._selective_scan import selective_scan
 
         given = [jax.device_put(one) for one in arrays(tokens, dtype)]
-        return lambda: np.asarray(selective_scan(*given))
+        return lambda: selective_scan(*given)
 
     return prepare
 
@@ -44,6 +44,8 @@ def _sharded(dtype: str):
 
         jax.config.update("jax_enable_x64", True)
         jax.config.update("jax_num_cpu_devices", cores())
+        if jax.default_backend() == "gpu":
+            raise RuntimeError("a GPU is one device")
         from jax.sharding import NamedSharding, PartitionSpec
 
         from mamba_dynamics._selective_scan import selective_scan
@@ -52,7 +54,7 @@ def _sharded(dtype: str):
         columns, rows, whole = PartitionSpec(None, "channels"), PartitionSpec("channels"), PartitionSpec()
         placed = [NamedSharding(mesh, one) for one in (columns, columns, rows, whole, whole)]
         given = [jax.device_put(one, where) for one, where in zip(arrays(tokens, dtype), placed, strict=True)]
-        return lambda: np.asarray(selective_scan(*given))
+        return lambda: selective_scan(*given)
 
     return prepare
 
@@ -74,16 +76,23 @@ def _associative(dtype: str):
             states = jax.lax.associative_scan(after, (decays, (delta * x)[:, :, None] * B[:, None, :]))[1]
             return jnp.einsum("ldn,ln->ld", states, C)
 
-        return lambda: np.asarray(scan(*given))
+        return lambda: scan(*given)
 
     return prepare
+
+
+def on_its_device(array: np.ndarray) -> Any:
+    """A tensor of torch, on the GPU if there is one."""
+    import torch
+
+    return torch.from_numpy(array).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def torch_inputs(tokens: int, dtype: str) -> list[Any]:
     import torch
 
     torch.set_grad_enabled(False)
-    return [torch.from_numpy(one) for one in arrays(tokens, dtype)]
+    return [on_its_device(one) for one in arrays(tokens, dtype)]
 
 
 def _mambapy(dtype: str):
@@ -96,7 +105,7 @@ def _mambapy(dtype: str):
         def run():
             decays = torch.exp(-delta[..., None] * a)
             states = pscan(decays[None], ((delta * x)[..., None] * B[:, None])[None])[0]
-            return torch.einsum("ldn,ln->ld", states, C).numpy()
+            return torch.einsum("ldn,ln->ld", states, C)
 
         return run
 
@@ -116,7 +125,7 @@ def _torch_loop(dtype: str):
             for l in range(len(x)):  # noqa: E741
                 h = decays[l] * h + entering[l]
                 y.append(h @ C[l])
-            return torch.stack(y).numpy()
+            return torch.stack(y)
 
         return run
 
