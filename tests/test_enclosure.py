@@ -5,13 +5,13 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from flint import arb
+from flint import acb, arb
 from scipy.integrate import solve_ivp
 
 from mamba_dynamics import HypothesisError, S6Layer, Scenario, solve, token_dynamics
-from mamba_dynamics.certificates import enclose, own_blow_up_time, proved_scenario
+from mamba_dynamics.certificates import enclose, enclosure, own_blow_up_time, proved_scenario
 from mamba_dynamics.certificates.blow_up_time import precision
-from mamba_dynamics.certificates.enclosure import _largest
+from mamba_dynamics.certificates.enclosure import _largest, _softplus
 from mamba_dynamics.theorems import ScalarSystem
 from mamba_dynamics.theorems.constant_step import ConstantStep
 
@@ -99,6 +99,85 @@ def test_states_contain_the_solution(mu, s, a, x0, scenario):
     for log_abs, size in zip(found.log_abs, sizes[sizes > 0], strict=True):
         assert log_abs.rad() < 1e-9
         assert log_abs.overlaps(arb(float(np.log(size)), 1e-11))
+
+
+SYSTEMS = [
+    ([1.0], 1.0, [1.0], 0.0, [1.0, 0.5]),  # a large token and one behind it
+    ([1.0], 1.0, [0.8], 0.1, [-0.5, 2.0, -1.5]),
+    ([0.5, 0.2], 0.5, [1.0, 2.0], 0.0, [1.0, 0.0, 0.7]),
+    ([3.0, -1.0], -1.0, [0.2, 3.0], 0.0, [1.0, 0.5]),
+    ([-1.3], 0.7, [0.9], 0.2, [1.0, -0.5, 0.0, 2.0]),
+    ([1.0], -3.0, [0.0], 2.0, [0.3, 5.0, 5.1]),  # a step size that opens within the disc
+]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_field_is_bounded_on_the_polydisc(system):
+    """Cauchy's estimate needs |dy/ds| <= m and |1 / rho| <= m_t there: at random points of its edge, in plain numpy."""
+    mu, s, a, b, x0 = system
+    rng = np.random.default_rng(0)
+    with precision(128):
+        inner = enclosure._field(*system)
+        for shift in (0.0, 1.0, 3.0):
+            y = [(one + shift).mid() for one in inner.log_abs()]
+            _, radius, speed, slowness = inner._analytic(y, 0)
+            center, r = np.array([float(one) for one in y]), float(radius)
+            z = center + r * np.exp(2j * np.pi * rng.random((2000, len(y))))
+            velocity, inverse = complex_field(mu, s, a, b, np.array(x0), z)
+            assert np.abs(velocity).max() <= float(speed) * (1 + 1e-12)
+            assert np.abs(inverse).max() <= float(slowness) * (1 + 1e-12)
+            # ... and the bound is worth something: real speeds reach the largest share of one token.
+            assert float(speed) < 3 * np.abs(velocity).max()
+
+
+def complex_field(mu, s, a, b, x0, y):
+    """(dy_l/ds (P, L), 1 / rho (P,)) at P complex points of the tokens that are not zero."""
+    mu, a = np.array(mu), np.array(a)
+    g, pushes, rho, active = np.zeros((len(y), len(mu)), complex), [], 0, iter(y.T)
+    for token in x0:
+        one = next(active) if token else None
+        delta = np.log1p(np.exp(b if one is None else s * np.sign(token) * np.exp(one) + b))
+        g = np.exp(-a * np.reshape(delta, (-1, 1))) * g
+        if one is not None:
+            g = g + (np.exp(2 * one) * delta)[:, None]
+            pushes.append(g @ mu)
+            rho = rho + g @ np.abs(mu)
+    return np.stack(pushes, axis=1) / rho[:, None], 1 / rho
+
+
+def test_a_ball_that_meets_the_branch_cut_of_softplus_has_no_value():
+    """1 + e^z turns about 0 on it: ln(1 + e^z) is no single function there, so no bound of it may be used."""
+    with precision(128):
+        assert _softplus(acb(arb(0.5, 0.2), arb(0, 1.0))).is_finite()
+        assert not _softplus(acb(arb(0.0, 0.2), arb(3.6, 0.5))).is_finite()
+        assert not _softplus(acb(arb(1.0, 1.2), arb(0, 3.5))).is_finite()
+        assert _softplus(acb(arb(500, 100), arb(0, 90))).is_finite()
+
+
+def test_a_small_token_behind_a_large_one_does_not_shorten_the_steps():
+    """What it gets from the large one is a share of that one's drive, however uncertain the large one's size is."""
+    alone, followed = enclose(1.0, 1.0, 1.0, 0.0, [1.0]), enclose(1.0, 1.0, 1.0, 0.0, [1.0, 0.1])
+    assert followed.steps < 2 * alone.steps
+
+
+@pytest.mark.parametrize("radius", [1e-6, 1e-2])
+def test_uncertain_tokens_stay_within_their_enclosure(radius):
+    """Both ends of an uncertain token are solutions that the enclosure of the ball must contain."""
+    with precision(128):
+        found = enclose(-1.3, 0.7, 0.9, 0.2, [arb(1.0, radius), -0.5], clock=0.5)
+    for first in (1.0 - radius, 1.0, 1.0 + radius):
+        run = solve_ivp(
+            field(-1.3, 0.7, 0.9, 0.2), (0, float(found.time)), [first, -0.5], method="DOP853", rtol=1e-12, atol=1e-14
+        )
+        # The ball of the time is that of its uncertainty, which |dy/dt| < 1 here turns into one of y.
+        for log_abs, value in zip(found.log_abs, run.y[:, -1], strict=True):
+            assert log_abs.overlaps(arb(float(np.log(abs(value))), float(found.time.rad()) + 1e-11))
+            assert radius / 10 < log_abs.rad() < 10 * radius
+
+
+def test_tokens_that_are_not_known_at_all_are_refused():
+    with precision(128), pytest.raises(HypothesisError, match=r"expected (neighbours|a field|finite)"):
+        enclose(-1.3, 0.7, 0.9, 0.2, [arb(1.0, 0.999), -0.5], clock=0.5)
 
 
 def test_a_tampered_field_is_not_enclosed():

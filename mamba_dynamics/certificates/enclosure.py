@@ -10,8 +10,8 @@ The state is a point with one error bound E (in the maximum norm) and a ball for
 * a Taylor polynomial about the point, with a remainder from complex analysis: if |dy/ds| <= m on the polydisc of
   radius r about y, the solution is analytic for |s| < r / m and stays within r (Picard-Lindelof), so by Cauchy's
   estimate its k-th coefficient is at most r (m / r)^k; time likewise, with |1 / rho| <= m_t there;
-* the error of the point grows at most by e^{lambda h}, lambda the largest logarithmic norm of the Jacobian over a box
-  that holds both solutions: real speeds are at most one, so none leaves y by more than E + h.
+* the error of the point grows at most by e^{int lambda ds}, lambda the largest logarithmic norm of the Jacobian over a
+  tube of width 2 E about the polynomial. If that factor is less than two, the true solution never leaves the tube.
 
 A blow-up is bracketed from both sides: at a validated time all tokens are finite, and what remains is at most the
 blow-up time of a token alone (`blow_up_bound`).
@@ -20,6 +20,7 @@ blow-up time of a token alone (`blow_up_bound`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import flint
 from flint import acb, arb, arb_series
@@ -28,17 +29,19 @@ from .._errors import HypothesisError
 from .._outcomes import Scenario
 from .blow_up_time import Number, ball, blow_up_bound, precision
 
-#: The most tokens, bits of precision, order of the Taylor polynomials, and radius of the polydiscs tried.
+#: The most tokens, bits of precision, order of the Taylor polynomials, and radii of the polydiscs tried.
 MOST_TOKENS = 8
 BITS, ORDER = 128, 24
-RADII = (0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
+RADII = tuple(0.8 * 0.85**k for k in range(32))
 #: A step reaches this share of the radius of convergence that is proved, so a remainder is about share^ORDER.
 SHARE = 0.25
 #: T* is bracketed to this, relative.
 WIDTH = 1e-10
 #: Steps between two looks at the bracket.
-CHECK = 8
-_MOST_STEPS = 4000
+CHECK = 4
+#: Parts of a step in which the growth of errors is bounded.
+PIECES = 4
+_MOST_STEPS, _SHORTEST = 4000, 1e-12
 #: The clock's reading is reached to this.
 _ARRIVED = 1e-12
 
@@ -123,12 +126,13 @@ def _run(field: "_Field", clock: float, width: float) -> Enclosure:
 
 @dataclass(frozen=True)
 class _State:
-    """The clock, the time, the point y and the bound E on its distance from the truth."""
+    """The clock, the time, the point y, the bound E on its distance from the truth; the place of the last radius."""
 
     s: arb
     time: arb
     y: list[arb]
     error: arb
+    place: int = len(RADII) // 2
 
     @property
     def log_abs(self) -> tuple[arb, ...]:
@@ -259,22 +263,39 @@ class _Field:
 
     def step(self, state: _State, at_most: arb | None) -> _State:
         """One validated step."""
-        radius, speed, slowness = self._analytic(state.y)
+        place, radius, speed, slowness = self._analytic(state.y, state.place)
+        series, times = self._taylor(state.y)
         h = (arb(SHARE) * radius / speed).lower()
         if at_most is not None:
             h = h.min(at_most).lower()
-        series, times = self._taylor(state.y)
-        # sum over k >= ORDER of r (m h / r)^k, and of m_t (m / r)^(k - 1) h^k / k for the time.
-        share = h * speed / radius
-        rest = radius * share**ORDER / (1 - share)
-        rest_of_time = (slowness * h * share ** (ORDER - 1) / (1 - share)).upper()
-        growth, log_slope = self._sensitivity([one + arb(0, (state.error + h).upper()) for one in state.y])
+        while True:
+            # sum over k >= ORDER of r (m h / r)^k, and of m_t (m / r)^(k - 1) h^k / k for the time.
+            share = h * speed / radius
+            rest = (radius * share**ORDER / (1 - share)).upper()
+            rest_of_time = (slowness * h * share ** (ORDER - 1) / (1 - share)).upper()
+            apart = 2 * state.error
+            grown, log_slope = self._sensitivity_along(series, h, (rest + apart).upper())
+            error = (state.error * grown.exp()).upper()
+            if state.error == 0 or error < apart:
+                break
+            h = (h / 2).lower()
+            if not h > _SHORTEST:
+                raise HypothesisError(f"expected neighbours that part slowly, found none near t = {state.time}")
         y = [_evaluate(one, h) for one in series]
-        error = (state.error * (growth * h).exp()).upper()
         # d ln rho over the tube between the point's solution and the true one.
         stretched = (log_slope * error).upper()
         passed = (_evaluate(times, h) + arb(0, rest_of_time)) * arb(0, stretched).exp()
-        return _State(state.s + h, state.time + passed, _middles(y), (error + rest + _largest_radius(y)).upper())
+        error = (error + rest + _largest_radius(y)).upper()
+        return _State(state.s + h, state.time + passed, _middles(y), error, place)
+
+    def _sensitivity_along(self, series: list[arb_series], h: arb, width: arb) -> tuple[arb, arb]:
+        """(the integral of the logarithmic norm, the largest sum of |d ln rho / dy_m|) over a tube about a step."""
+        growth, log_slope = arb(0), arb(0)
+        for k in range(PIECES):
+            part = (h * k / PIECES).union(h * (k + 1) / PIECES)
+            found, slope = self._sensitivity([_evaluate(one, part) + arb(0, width) for one in series])
+            growth, log_slope = growth + found * h / PIECES, log_slope.max(slope)
+        return growth.upper(), log_slope.upper()
 
     def _sensitivity(self, box: list[arb]) -> tuple[arb, arb]:
         """(the largest logarithmic norm of the Jacobian, at least 0; the largest sum of |d ln rho / dy_m|) on a box."""
@@ -285,31 +306,73 @@ class _Field:
             growth = growth.max(row[l] + aside)
         return growth.upper(), sum((abs(one) for one in log_slopes), arb(0)).upper()
 
-    def _analytic(self, y: list[arb]) -> tuple[arb, arb, arb]:
-        """(r, m, m_t): on the polydisc of radius r about y, |dy_l/ds| <= m and |1 / rho| <= m_t; r / m is largest."""
-        best: tuple[arb, arb, arb] | None = None
-        for radius in RADII:
+    def _analytic(self, y: list[arb], start: int) -> tuple[int, arb, arb, arb]:
+        """(place of r in RADII, r, m, m_t): on the polydisc of radius r about y, |dy_l/ds| <= m and |1 / rho| <= m_t.
+
+        r / m is largest among neighbouring radii, searched for from the place `start`.
+        """
+        leading = self._leading(y)
+
+        @cache
+        def bounds(place: int) -> tuple[float, arb, arb, arb]:
+            """(r / m, r, m, m_t); 0 instead of r / m where the field is not bounded."""
+            radius = arb(RADII[place])
             disc = [acb(one + arb(0, radius), arb(0, radius)) for one in y]
-            pushes, sizes = self.drives(disc)
-            slowness = 1 / sum((one.real.lower() for one in sizes), arb(0))
-            speeds = [self._speed(one, size, sizes, slowness) for one, size in zip(pushes, sizes, strict=True)]
-            speed = _largest(speeds)
-            if not (slowness.is_finite() and speed.is_finite() and slowness > 0):
-                continue
-            if best is None or radius / speed > best[0] / best[1]:
-                best = (arb(radius), speed, slowness.upper())
-        if best is None:
+            # Tokens of about one size are bounded better as they are, those behind a large one in its units.
+            both = self._bounds(*self.drives(disc), arb(1)), self._bounds(*self._drives_in_units(disc, leading))
+            found = [one for one in both if one is not None]
+            if not found:
+                return 0.0, radius, arb("inf"), arb("inf")
+            speed, slowness = min(found, key=lambda one: float(one[0]))
+            return float(radius / speed), radius, speed, slowness
+
+        place = start
+        while bounds(place)[0] == 0 and place + 1 < len(RADII):
+            place += 1
+        while place > 0 and bounds(place - 1)[0] > bounds(place)[0]:
+            place -= 1
+        while place + 1 < len(RADII) and bounds(place + 1)[0] > bounds(place)[0]:
+            place += 1
+        reach, radius, speed, slowness = bounds(place)
+        if reach == 0:
             raise HypothesisError(
                 f"expected a field bounded near ln|x| = {', '.join(one.str(5) for one in y)}, found none; the tokens "
                 "are too far apart in size to be enclosed"
             )
-        return best
+        return place, radius, speed, slowness
+
+    def _bounds(self, pushes: list[acb], sizes: list[acb], unit: arb) -> tuple[arb, arb] | None:
+        """(m, m_t) from P_l and G_l on a polydisc, in units of at least `unit`; None if there are none."""
+        slowness = 1 / sum(sizes, acb(0)).abs_lower()
+        speed = _largest([self._speed(*pair, sizes, slowness) for pair in zip(pushes, sizes, strict=True)])
+        slow = (slowness / unit).upper()
+        return (speed, slow) if speed.is_finite() and slow.is_finite() and slowness > 0 else None
+
+    def _leading(self, y: list[arb]) -> int:
+        """The token whose own input x_l^2 Delta_l is largest."""
+        own = [2 * one + _softplus(slope * one.exp() + self.b).log() for one, slope in zip(y, self.slopes, strict=True)]
+        return max(range(len(own)), key=lambda token: own[token].mid())
+
+    def _drives_in_units(self, y: list[acb], leading: int) -> tuple[list[acb], list[acb], arb]:
+        """(P_l, G_l) over the leading token's own input on a polydisc, and the least modulus of that input.
+
+        What a token passes on to later ones is in these units a product of decays, which its own size does not widen.
+        """
+        deltas = [_softplus(slope * one.exp() + self.b) for one, slope in zip(y, self.slopes, strict=True)]
+        g, pushes, sizes = [acb(0) for _ in self.mu], [], []
+        for l, (one, delta, gap) in enumerate(zip(y, deltas, self.gaps, strict=True)):  # noqa: E741
+            own = acb(1) if l == leading else (2 * (one - y[leading])).exp() * (delta / deltas[leading])
+            g = [own + _weaken(part, rate, delta, gap * self.at_zero) for part, rate in zip(g, self.a, strict=True)]
+            pushes.append(_dot(self.mu, g))
+            sizes.append(_dot([abs(m) for m in self.mu], g))
+        unit = (2 * y[leading].real).exp().lower() * deltas[leading].abs_lower()
+        return pushes, sizes, unit.lower()
 
     def _speed(self, push: acb, size: acb, sizes: list[acb], slowness: arb) -> arb:
-        """|P_l / rho| on a polydisc: at most |P_l| / Re rho; for a token that dominates, 1 / (1 - |others| / |G_l|)."""
-        found = (abs(push) * slowness).upper()
-        others = sum((abs(one) for one in sizes if one is not size), arb(0))
-        left = 1 - (others / abs(size).lower()).upper()
+        """|P_l / rho| on a polydisc; for a token that dominates, at most 1 / (1 - |others| / |G_l|)."""
+        found = (push.abs_upper() * slowness).upper()
+        others = sum((one.abs_upper() for one in sizes if one is not size), arb(0))
+        left = 1 - (others / size.abs_lower()).upper()
         return found.min((1 / left).upper()) if self.one_signed and left > 0 else found
 
     def _taylor(self, y: list[arb]) -> tuple[list[arb_series], arb_series]:
@@ -385,5 +448,6 @@ def _softplus(z):
         logarithm = (1 + (small - first) / (1 + first)).log() + first.log1p()
         return z + logarithm if positive else logarithm
     positive = (z.real if isinstance(z, acb) else z) > 0
+    # A complex ball on which 1 + e^z turns about 0 contains a zero of it, pi i, and has no finite logarithm.
     logarithm = (-z if positive else z).exp().log1p()
     return z + logarithm if positive else logarithm
