@@ -13,7 +13,6 @@ import jax.numpy as jnp
 #: Coordinates of a state, L D, from which on a right-hand side is worth a GPU.
 WORTH_A_GPU = 2**13
 
-
 #: Products in the precision of their type: left alone, GPUs round the factors of float32 ones to 11 bits (TF32).
 matmul, einsum = partial(jnp.matmul, precision="highest"), partial(jnp.einsum, precision="highest")
 

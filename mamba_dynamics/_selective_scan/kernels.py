@@ -60,7 +60,7 @@ def gradients(entering, delta, a, B, C, kept, gy, *, every: int, interpret: bool
     """dLoss / d(entering, delta in the exponential, a, B, C), from gy = dLoss/dy and what the scan has kept."""
     grid = _Grid(entering.shape, a.shape[1], every, interpret)
     u, d, r, b, c = grid.padded(entering, delta, a, B, C)
-    gy, _ = grid.over_tokens(gy, gy)
+    (gy,) = grid.over_tokens(gy)
     before = grid.over_channels(kept)
     first, elapsed = grid.run(_back_from_zero, [grid.states, grid.elapsed], d, r, c, gy)
     after = grid.run(partial(_between, True), [grid.states], first, elapsed, r, each_state=True)[0]
