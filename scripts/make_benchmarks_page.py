@@ -33,10 +33,9 @@ python -m benchmarks --json benchmarks/results.json     # all rows; python -m be
 
 ON_A_GPU = """## On a GPU
 
-The same command on a machine with a GPU, where every side computes on it and memory is the GPU's. Short runs are a
-matter of launching programs: a run of the scan at 256 tokens waits for its kernels longer than they take, so growth is
-less than linear. `transformers` runs its plain torch path here, token by token; with a package of CUDA kernels beside
-it, which was not installed, it would be a much faster peer.
+The same command on a machine with a GPU, where every side computes on it and memory is the GPU's. Growth is less than
+linear there, for short runs do not fill it. `transformers` runs its plain torch path here, token by token; with a
+package of CUDA kernels beside it, which was not installed, it would be another peer.
 """
 
 

@@ -153,7 +153,7 @@ def test_a_processor_beside_a_gpu_computes_the_same_with_derivatives():
 
 @pytest.mark.parametrize("folder", [sample_path(), FIXTURES / "mamba2"], ids=["mamba", "mamba2"])
 def test_float32_products_of_a_model_are_in_float32(folder):
-    """A GPU left alone rounds the factors to 11 bits, and logits are then off by a thousandth."""
+    """A GPU left alone rounds their factors to 11 bits."""
     model = load_model(folder)
     program = eqx.filter_jit(lambda model, ids: model(ids)).lower(model, jnp.arange(9)).as_text()
     products = [line for line in program.splitlines() if "dot_general" in line]

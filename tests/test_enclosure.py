@@ -176,8 +176,19 @@ def test_uncertain_tokens_stay_within_their_enclosure(radius):
 
 
 def test_tokens_that_are_not_known_at_all_are_refused():
-    with precision(128), pytest.raises(HypothesisError, match=r"expected (neighbours|a field|finite)"):
+    with (
+        precision(128),
+        pytest.raises(HypothesisError, match=r"expected (solutions that stay together|a field|finite)"),
+    ):
         enclose(-1.3, 0.7, 0.9, 0.2, [arb(1.0, 0.999), -0.5], clock=0.5)
+
+
+def test_an_error_that_cannot_be_bounded_ends_the_run(monkeypatch):
+    """Not a state without numbers: no step is short enough."""
+    unbounded = arb("nan")
+    monkeypatch.setattr(enclosure._Field, "_sensitivity", lambda *_: (unbounded, unbounded))
+    with pytest.raises(HypothesisError, match=r"expected solutions that stay together for a step, .* too uncertain"):
+        enclose(1.0, 1.0, 1.0, 0.0, [1.0, -1.0])
 
 
 def test_a_tampered_field_is_not_enclosed():

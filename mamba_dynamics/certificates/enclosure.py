@@ -276,11 +276,14 @@ class _Field:
             apart = 2 * state.error
             grown, log_slope = self._sensitivity_along(series, h, (rest + apart).upper())
             error = (state.error * grown.exp()).upper()
-            if state.error == 0 or error < apart:
+            if error == 0 or error < apart:
                 break
             h = (h / 2).lower()
             if not h > _SHORTEST:
-                raise HypothesisError(f"expected neighbours that part slowly, found none near t = {state.time}")
+                raise HypothesisError(
+                    f"expected solutions that stay together for a step, found none near t = {state.time}; the tokens "
+                    "are too uncertain, or too far apart in size, to be enclosed"
+                )
         y = [_evaluate(one, h) for one in series]
         # d ln rho over the tube between the point's solution and the true one.
         stretched = (log_slope * error).upper()
