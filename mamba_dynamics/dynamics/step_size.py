@@ -49,8 +49,13 @@ def log_growth_to_shut(
     drive: Float[AnyArray, "*shape"], dt_bias: Float[AnyArray, "*shape"], log_abs: Float[AnyArray, "*shape"]
 ) -> Float[Array, "*shape"]:
     """How much ln|x| has still to grow until drive |x| is down to -(SHUT + |dt_bias|); 0 where drive >= 0, or it is."""
+    return jnp.maximum(log_size_when_shut(drive, dt_bias) - log_abs, 0.0)
+
+
+def log_size_when_shut(drive: Float[AnyArray, "*shape"], dt_bias: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
+    """ln|x| where drive |x| is down to -(SHUT + |dt_bias|); -inf where it never will be, for drive >= 0."""
     shut = jnp.log(SHUT + jnp.abs(dt_bias)) - jnp.log(jnp.abs(drive))
-    return jnp.where(drive < 0, jnp.maximum(shut - log_abs, 0.0), 0.0)
+    return jnp.where(drive < 0, shut, -jnp.inf)
 
 
 def exponential_and_quotient(z: Float[AnyArray, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:

@@ -3,12 +3,11 @@
     runs = solve_many(mu=-1.0, s_delta=0.5, a=1.0, x0=rng.normal(size=(8, 100_000)))
     runs.outcome, runs.blow_up_time, runs.log_abs_x
 
-Cells wait in a queue, and whatever lane is done takes the next one. A cell that blew up joins the queue once more with
-looser tolerances, which tell the error of its T*.
+Cells wait in a queue, from which a device takes many at once, and whatever lane is done takes the next one. A cell that
+blew up joins the queue once more with looser tolerances, which tell the error of its T*.
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,10 +23,24 @@ from .._solve import COMPANION, Horizon
 from ..dynamics.step_size import log_growth_to_shut
 from .duration import log_tail
 from .expansion import Systems
-from .stepping import CODE, LANES, LANES_OF_GPU, OUTCOMES, RUNNING, STAGES, Lanes, Wanted, advance, idle
+from .stepping import (
+    CODE,
+    LANES,
+    LANES_OF_GPU,
+    OUTCOMES,
+    STAGES,
+    Cells,
+    Run,
+    Wanted,
+    advance,
+    no_lanes,
+    no_runs,
+)
 
 FloatArray = NDArray[np.float64]
 
+#: Cells that a device is given at once, for each of its lanes.
+WAITING = 8
 #: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
 _SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
 _TINY = float(np.finfo(float).tiny)
@@ -184,20 +197,21 @@ class _Ends:
     def __init__(self, cells: _Cells, errors: bool):
         tokens, count = cells.y.shape
         self.cells, self.errors = cells, errors
-        self.lanes = idle(tokens, count)
+        self.lanes = no_runs(tokens, count)
         self.loose_log_time = np.full(count, np.nan)
         self.loose_steps = np.zeros(count, np.int32)
 
-    def add(self, lanes: Lanes, where: NDArray, cell: NDArray, loose: NDArray) -> NDArray:
-        """Write down the ends in some lanes; returns the cells that are to run once more."""
-        main = where[~loose]
+    def add(self, which: NDArray, lanes: Run) -> NDArray:
+        """Write down how some runs ended; returns the cells that are to run once more."""
+        loose = which >= self.cells.count
+        cell = which % self.cells.count
+        main = ~loose
         for whole, part in zip(self.lanes, lanes, strict=True):
-            whole[..., cell[~loose]] = part[..., main]
+            whole[..., cell[main]] = part[..., main]
         blew_up = lanes.code == CODE[Outcome.BLEW_UP]
-        again = where[loose]
-        self.loose_log_time[cell[loose]] = np.where(blew_up[again], lanes.log_blow_up_time[again], np.nan)
-        self.loose_steps[cell[loose]] = lanes.steps[again]
-        return cell[~loose][blew_up[main]] if self.errors else cell[:0]
+        self.loose_log_time[cell[loose]] = np.where(blew_up, lanes.log_blow_up_time, np.nan)[loose]
+        self.loose_steps[cell[loose]] = lanes.steps[loose]
+        return which[main & blew_up] + self.cells.count if self.errors else which[:0]
 
     def runs(self) -> Runs:
         lanes, systems = self.lanes, self.cells.systems
@@ -238,64 +252,68 @@ class _Ends:
 
 
 class _Device:
-    """The lanes of one device, and which cell is in each (-1: none).
+    """The lanes of one device, and the runs it has been given. A run is a cell's number; one with looser tolerances
+    is that plus the number of cells.
 
     Each device has the whole program to itself. A program that spans several devices is compiled otherwise, and may
     differ from it in last bits.
     """
 
     def __init__(self, cells: _Cells, device: Any, horizon: Horizon):
-        self.cells, self.horizon, self.sharding = cells, asdict(horizon), SingleDeviceSharding(device)
+        self.cells, self.sharding = cells, SingleDeviceSharding(device)
+        self.thresholds = {name: np.array(value, float) for name, value in asdict(horizon).items()}
         width = LANES if device.platform == "cpu" else LANES_OF_GPU
-        self.lanes = idle(len(cells.y), width)
-        self.cell, self.loose = np.full(width, -1), np.zeros(width, bool)
-        self.systems = {name: np.zeros((*one.shape[:-1], width)) for name, one in cells.systems.items()}
-        self.wanted = {name: np.ones(width, one.dtype) for name, one in cells.wanted.items()}
+        self.room = WAITING * width
+        none = no_lanes(len(cells.y), len(cells.systems["mu"]), width)
+        self.lanes, self.waiting = jax.device_put((none, self._waiting(np.zeros(0, int))), self.sharding)
+        self.inside, self.moved = 0, None
 
-    def begin(self) -> Lanes | None:
-        """Let the device go on for a segment; None if there is nothing to do."""
-        if np.all(self.cell < 0):
-            return None
-        thresholds = {name: np.array(value, float) for name, value in self.horizon.items()}
-        arguments = (Systems(**self.systems), Wanted(**self.wanted), self.lanes, thresholds)
-        return advance(*jax.device_put(arguments, self.sharding))
-
-    def harvest(self, moved: Lanes | None, ends: _Ends) -> list[tuple[int, bool]]:
-        """Take the ends out of the lanes; returns what is to run once more."""
-        if moved is None:
-            return []
-        self.lanes = Lanes(*(np.array(one) for one in moved))
-        done = np.flatnonzero((self.cell >= 0) & (self.lanes.code != RUNNING))
-        again = ends.add(self.lanes, done, self.cell[done], self.loose[done])
-        self.cell[done] = -1
-        return [(one, True) for one in again.tolist()]
-
-    def fill(self, queue: deque[tuple[int, bool]], share: int) -> None:
-        """Put at most `share` waiting cells into lanes that are free."""
-        free = np.flatnonzero(self.cell < 0)[: min(len(queue), share)]
-        if not len(free):
+    def go_on(self, runs: NDArray) -> None:
+        """Begin these runs, at most `room`, and go on with those it has."""
+        self.inside += len(runs)
+        if not self.inside:
             return
-        self.cell[free], self.loose[free] = zip(*(queue.popleft() for _ in free), strict=True)
-        cell, loose = self.cell[free], self.loose[free]
-        for name, one in self.cells.systems.items():
-            self.systems[name][..., free] = one[..., cell]
-        for name, one in self.cells.wanted.items():
-            looser = np.where(loose, COMPANION, 1.0) if name in ("rtol", "atol") else 1
-            self.wanted[name][free] = (one[cell] * looser).astype(one.dtype)
-        self.lanes.y[:, free] = self.cells.y[:, cell]
-        self.lanes.fresh[free], self.lanes.code[free] = True, RUNNING
+        if len(runs):
+            self.waiting = jax.device_put(self._waiting(runs), self.sharding)
+        count = jax.device_put(np.asarray(len(runs)), self.sharding)
+        self.moved = advance(self.lanes, self.waiting, count, jax.device_put(self.thresholds, self.sharding))
+
+    def harvest(self, ends: _Ends) -> NDArray:
+        """Wait for what `go_on` began, and take the ends; returns the runs that are to follow."""
+        if self.moved is None:
+            return np.zeros(0, int)
+        self.lanes, which, ended, gone = self.moved
+        self.moved = None
+        self.inside -= int(gone)
+        which, *lanes = (np.asarray(one)[..., : int(gone)] for one in (which, *ended))
+        return ends.add(which, Run(*lanes))
+
+    def _waiting(self, runs: NDArray) -> Cells:
+        cell, loose = runs % self.cells.count, runs >= self.cells.count
+
+        def padded(array: NDArray) -> NDArray:
+            wide = np.zeros((*array.shape[:-1], self.room), array.dtype)
+            wide[..., : len(runs)] = array
+            return wide
+
+        wanted = {name: one[cell] for name, one in self.cells.wanted.items()}
+        for name in ("rtol", "atol"):
+            wanted[name] = wanted[name] * np.where(loose, COMPANION, 1.0)
+        return Cells(
+            which=padded(runs.astype(np.int32)),
+            systems=Systems(**{name: padded(one[..., cell]) for name, one in self.cells.systems.items()}),
+            wanted=Wanted(**{name: padded(one) for name, one in wanted.items()}),
+            y=padded(self.cells.y[:, cell]),
+        )
 
 
 def _work_off(cells: _Cells, ends: _Ends, devices: list[_Device]) -> None:
     """Run all cells; devices work side by side, and each gets its share of those that wait."""
-    queue: deque[tuple[int, bool]] = deque((cell, False) for cell in range(cells.count))
-    moved: list[Lanes | None] = [None] * len(devices)
-    while True:
-        for device, lanes in zip(devices, moved, strict=True):
-            queue.extend(device.harvest(lanes, ends))
-        share = -(-len(queue) // len(devices))
+    waiting = np.arange(cells.count)
+    while len(waiting) or any(device.inside for device in devices):
+        share = -(-len(waiting) // len(devices))
         for device in devices:
-            device.fill(queue, share)
-        moved = [device.begin() for device in devices]
-        if all(lanes is None for lanes in moved):
-            return
+            waiting = np.concatenate([waiting, device.harvest(ends)])
+            taken = min(share, device.room, len(waiting))
+            device.go_on(waiting[:taken])
+            waiting = waiting[taken:]

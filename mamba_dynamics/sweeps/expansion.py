@@ -5,22 +5,24 @@ clock, with y_l = ln|x_l|, z_l = s x_l + b, Delta = softplus(z),
 
     dy_l/ds = r_l / rho,    r_l = sum_n mu_n h_ln,    h_ln = u_l + exp(-a_n Delta_l) h_{l-1,n},    u_l = x_l^2 Delta_l.
 
-u_l is written D_l e^(p_l) with p_l = 2 y_l + min(z_l, 0), so that the largest e^(p_l) can be taken out of all rates
-and none of them underflows, and without the logarithm of Delta:
+Exponentials are carried in two parts, m 2^p, so that the largest power of two can be taken out of all u_l and none
+underflows that counts, without a logarithm of Delta:
 
-    D = softplus(z) / e^min(z, 0) = max(z, 0) + e^-|z| Q,     Q = ln(1 + e^-|z|) / e^-|z|     (z > 0; D = Q for z < 0).
+    Delta = max(z, 0) + e^-|z| Q,     Q = ln(1 + e^-|z|) / e^-|z|;     below 0 Delta = e^z Q, and e^z has its own power.
 
 A series along an orbit is the list of its Taylor coefficients in the clock, lowest first.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..dynamics.base import AnyArray
-from ..dynamics.step_size import TAIL, exponential_and_quotient
+from ..dynamics.step_size import TAIL
+from .elementary import exponential, exponential_in_parts, kept, log1p_over, logarithm, times_power_of_two
 
 Series = list[Any]
 
@@ -36,6 +38,11 @@ class Systems(NamedTuple):
     s: Float[AnyArray, " W"]
     b: Float[AnyArray, " W"]
     sign: Float[AnyArray, "L W"]
+
+    @property
+    def never(self) -> Bool[Array, ""]:
+        """False: no decay rate is negative (`elementary.kept`)."""
+        return self.a[0, 0] < 0
 
 
 class Rates(NamedTuple):
@@ -69,22 +76,33 @@ def _found(systems: Systems, drive: "_Drive", rate, bound, total) -> Rates:
     active = systems.sign != 0
     velocity = jnp.where(active, rate / total, 0.0)
     restlessness = jnp.where(active, jnp.where(bound > 0, jnp.abs(rate) / bound, 1.0), 0.0)
-    return Rates(velocity, restlessness, drive.scale + jnp.log(total))
+    return Rates(velocity, restlessness, drive.scale + logarithm(total))
 
 
 def _drive(systems: Systems, y) -> _Drive:
-    x = systems.sign * jnp.exp(y)
-    z = systems.s * x + systems.b
-    small, quotient = exponential_and_quotient(z)
+    mantissa, power = exponential_in_parts(y)
+    (mantissa,) = kept(systems.never, mantissa)
+    x = systems.sign * times_power_of_two(mantissa, power)
+    (z,) = kept(systems.never, systems.s * x + systems.b)
+    closed, closed_power = exponential_in_parts(-jnp.abs(z))
+    (closed,) = kept(systems.never, closed)
+    small = times_power_of_two(closed, closed_power)
+    (quotient,) = kept(systems.never, log1p_over(small))
     positive = z > 0
     step = jnp.maximum(z, 0.0) + small * quotient
-    reduced = jnp.where(positive, step, quotient)
-    power = jnp.where(systems.sign == 0, -jnp.inf, 2 * y + jnp.minimum(z, 0.0))
-    scale = jnp.max(power, axis=0)
+    u_mantissa = mantissa * mantissa * jnp.where(positive, step, quotient * closed)
+    u_power = jnp.where(systems.sign == 0, -jnp.inf, 2 * power + jnp.where(positive, 0.0, closed_power))
+    largest = jnp.max(u_power, axis=0)
     opening = jnp.where(positive, 1.0, small) / (1.0 + small)
-    log_slope = jnp.where(positive, opening / step, 1.0 / ((1.0 + small) * quotient))
-    decay = jnp.exp(-systems.a * step[:, None])
-    return _Drive(x, opening, step, log_slope, reduced * jnp.exp(power - scale), decay, scale)
+    return _Drive(
+        x=x,
+        opening=opening,
+        step=step,
+        log_slope=jnp.where(positive, opening / step, 1.0 / ((1.0 + small) * quotient)),
+        weight=times_power_of_two(u_mantissa, u_power - largest),
+        decay=exponential(-systems.a * step[:, None]),
+        scale=largest * math.log(2.0),
+    )
 
 
 def _scan(systems: Systems, weight: Series, decay: Series, states: Series):
@@ -125,7 +143,7 @@ def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Float[Ar
     series = _Series(systems, drive, y)
     h, rate, bound, total = _scan(systems, series.weight, series.decay, [])
     found = _found(systems, drive, rate, bound, total)
-    states, totals, velocities, log_total = [h], [total], [found.velocity], [jnp.log(total)]
+    states, totals, velocities, log_total = [h], [total], [found.velocity], [logarithm(total)]
     for k in range(1, ORDER + 1):
         series.extend(velocities[-1] / k)
         h, rate, _, total = _scan(systems, series.weight, series.decay, states)

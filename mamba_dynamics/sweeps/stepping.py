@@ -3,9 +3,11 @@
 It does what `solve` does with one run (logarithmic coordinates, growth clock, the same explicit method of order 8, the
 same thresholds), but judges after every step, and takes time from Taylor coefficients instead of samples between steps.
 A lane never looks at its neighbours: what a cell's run is does not depend on which others are computed with it, on how
-many devices, or in which order. A lane that is done stands still until the program returns, after SEGMENT steps.
+many devices, or in which order. Lanes that are done stand still until enough of them are; then they are emptied, and
+filled with cells that wait.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,23 +21,29 @@ from .._integrate import CHUNK, MAX_STEP, MIN_STEP
 from .._outcomes import Outcome
 from .._solve import Horizon
 from ..dynamics.base import AnyArray
-from ..dynamics.step_size import log_growth_to_shut
+from ..dynamics.step_size import log_size_when_shut
 from ..dynamics.tokens import LARGEST
 from .duration import clock_until, log_duration, log_tail
+from .elementary import exponential, exponential_minus_one, kept, log_add_exp, logarithm
 from .expansion import ORDER, Rates, Systems, expand, rates
 
 #: The outcomes in the order of their codes; RUNNING is not one of them.
 OUTCOMES = tuple(Outcome)
 CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 RUNNING = -1
+_UNDECIDED = CODE[Outcome.BUDGET_EXHAUSTED]
+#: What a lane holds that holds no cell.
+EMPTY = -2
 #: Lanes of one device, as many as stay in a core's cache or as fill a GPU. Fixed numbers, so that a device's program is
 #: the same for every amount of work.
-LANES, LANES_OF_GPU = 1024, 65536
-#: Steps that are tried before lanes that are done are filled again.
-SEGMENT = 8
+LANES, LANES_OF_GPU = 512, 65536
+#: Lanes are emptied and filled when one in so many is done, and so many steps are taken after the last cell has a lane.
+SHARE_DONE, SEGMENT = 8, 32
+#: The longest first step.
+FIRST_STEP = 1.0
 #: The error of a step's duration is that of a rule of lower order, so many times too large.
 CLOCK_SLACK = 30.0
-#: A requested time has been reached when ln(1 + t) is within this of it, relative to itself where that exceeds 1.
+#: A requested time has been reached when ln(1 + t) is within this share of it.
 LANDED = 1e-13
 
 #: A CPU's widest vectors, which XLA leaves alone unless told: the program is a row of long elementwise loops.
@@ -48,6 +56,8 @@ _SOLUTION, _ERROR = _TABLEAU.b_sol[:-1].tolist(), _TABLEAU.b_error[:-1].tolist()
 STAGES = len(_SOLUTION)
 _ROWS = np.array([[*row, *[0.0] * (STAGES - len(row))] for row in _TABLEAU.a_lower[:-1]])
 _NEGLIGIBLE, _KEEPS_PACE, _BEYOND_ROUNDING = 40.0, 1e-6, 40.0
+#: ln of the first step over tolerance^(1/8) and the series' reach.
+_FIRST = math.log(2.0)
 
 
 class Wanted(NamedTuple):
@@ -59,11 +69,19 @@ class Wanted(NamedTuple):
     max_steps: Int[AnyArray, " W"]
 
 
-class Lanes(NamedTuple):
-    """Where each run stands. A lane with steps = 0 has only `y` and `code`."""
+class Cells(NamedTuple):
+    """What is to run: from y = ln|x|, and told apart by `which`."""
+
+    which: Int[AnyArray, " W"]
+    systems: Systems
+    wanted: Wanted
+    y: Float[AnyArray, "L W"]
+
+
+class Run(NamedTuple):
+    """Where each run stands. One that is fresh has only `y` and `code`."""
 
     y: Float[AnyArray, "L W"]
-    start: Float[AnyArray, "L W"]
     velocity: Float[AnyArray, "L W"]
     f: Float[AnyArray, "K W"]
     h: Float[AnyArray, " W"]
@@ -76,15 +94,41 @@ class Lanes(NamedTuple):
     code: Int[AnyArray, " W"]
 
 
-def idle(tokens: int, width: int) -> Lanes:
-    """Lanes with nothing in them."""
+class Lanes(NamedTuple):
+    """The cells of a device's lanes, what does not change while they run, and their runs.
+
+    log_goal: ln t at the end. log_size_when_shut: ln|x_l| where a token shuts its step size.
+    """
+
+    cells: Cells
+    log_goal: Float[AnyArray, " W"]
+    log_size_when_shut: Float[AnyArray, "L W"]
+    run: Run
+
+
+def no_lanes(tokens: int, states: int, width: int) -> Lanes:
+    """Lanes without cells."""
 
     def numbers(*rows: int):
         return np.zeros((*rows, width))
 
-    return Lanes(
+    def integers():
+        return np.zeros(width, np.int32)
+
+    systems = Systems(numbers(states), numbers(states), numbers(), numbers(), numbers(tokens))
+    wanted = Wanted(numbers(), numbers(), numbers(), integers())
+    cells = Cells(integers(), systems, wanted, numbers(tokens))
+    return Lanes(cells, numbers(), numbers(tokens), no_runs(tokens, width))
+
+
+def no_runs(tokens: int, width: int) -> Run:
+    """The runs of empty lanes."""
+
+    def numbers(*rows: int):
+        return np.zeros((*rows, width))
+
+    return Run(
         y=numbers(tokens),
-        start=numbers(tokens),
         velocity=numbers(tokens),
         f=numbers(ORDER + 1),
         h=numbers(),
@@ -94,115 +138,174 @@ def idle(tokens: int, width: int) -> Lanes:
         steps=np.zeros(width, np.int32),
         shrinking=np.zeros(width, np.int32),
         fresh=np.zeros(width, bool),
-        code=np.zeros(width, np.int32),
+        code=np.full(width, EMPTY, np.int32),
     )
+
+
+class Progress(NamedTuple):
+    """A device's lanes, and the ends of runs that were taken out of them, the first `gone`."""
+
+    lanes: Lanes
+    which: Int[AnyArray, " E"]
+    ended: Run
+    gone: Int[Array, ""]
 
 
 @partial(jax.jit, compiler_options=_COMPILED)
-def advance(systems: Systems, wanted: Wanted, lanes: Lanes, thresholds: dict[str, Array]) -> Lanes:
-    """The lanes after up to SEGMENT steps; `thresholds` are the fields of a `Horizon`, as numbers."""
+def advance(lanes: Lanes, waiting: Cells, count: Int[AnyArray, ""], thresholds: dict[str, Array]) -> Progress:
+    """Let the runs in the lanes go on, and after them the first `count` cells that wait, until all have a lane.
+
+    From there it goes on until lanes are wanted for others: one in SHARE_DONE is done, or SEGMENT steps are over.
+    `thresholds` are the fields of a `Horizon`, as numbers.
+    """
     # Numbers of the program's input, so that one program serves every horizon.
     horizon = Horizon(**thresholds)  # pyright: ignore[reportArgumentType]
+    width, goal, systems = lanes.cells.which.shape[0], waiting.wanted.goal, waiting.systems
+    log_goal = jnp.where(jnp.isinf(goal), jnp.inf, goal + jnp.log(-jnp.expm1(-goal)))
+    ready = (waiting, log_goal, log_size_when_shut(systems.s * systems.sign, systems.b))
 
-    def goes_on(carry):
-        count, lanes = carry
-        return (count < SEGMENT) & jnp.any(lanes.code == RUNNING)
+    def room(one):
+        return jnp.zeros((*one.shape[:-1], waiting.which.shape[0] + 2 * width), one.dtype)
 
-    def step(carry):
-        count, lanes = carry
-        return count + 1, _select(lanes.code == RUNNING, _stepped(systems, wanted, lanes, horizon), lanes)
+    def one_round(carry):
+        _, taken, progress = carry
+        taken, progress = _exchanged(progress, ready, taken, count)
 
-    return jax.lax.while_loop(goes_on, step, (jnp.asarray(0), lanes))[1]
+        def goes_on(inner):
+            steps, lanes = inner
+            code = lanes.run.code
+            enough = jnp.sum(code >= 0) * SHARE_DONE >= width
+            return jnp.any(code == RUNNING) & ~enough & ((taken < count) | (steps < SEGMENT))
+
+        def step(inner):
+            steps, lanes = inner
+            return steps + 1, lanes._replace(run=_stepped(lanes, horizon))
+
+        _, lanes = jax.lax.while_loop(goes_on, step, (jnp.asarray(0), progress.lanes))
+        return jnp.asarray(False), taken, progress._replace(lanes=lanes)
+
+    begun = Progress(lanes, room(lanes.cells.which), jax.tree.map(room, lanes.run), jnp.asarray(0))
+    start = (jnp.asarray(True), jnp.asarray(0), begun)
+    return jax.lax.while_loop(lambda carry: carry[0] | (carry[1] < count), one_round, start)[2]
 
 
-def _select(condition: Bool[AnyArray, " W"], this: Lanes, other: Lanes) -> Lanes:
-    return jax.tree.map(partial(jnp.where, condition), this, other)
+def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""], Progress]:
+    """Lanes that are done are emptied, and all that are empty filled; (how many were taken by now, what came of it)."""
+    lanes = progress.lanes
+    code = lanes.run.code
+    done, is_open = code >= 0, code != RUNNING
+    done_first = jnp.argsort(~done)
+    place = taken + jnp.cumsum(is_open) - 1
+    filled = is_open & (place < count)
 
+    def written(whole, part):
+        return jax.lax.dynamic_update_slice_in_dim(whole, part[..., done_first], progress.gone, axis=part.ndim - 1)
 
-def _begun(systems: Systems, wanted: Wanted, lanes: Lanes, found: Rates, f, horizon: Horizon) -> Lanes:
-    """Every lane at its start, which is lanes.y."""
-    all_zero = jnp.all(systems.sign == 0, axis=0)
-    still = jnp.where(all_zero, CODE[Outcome.CONVERGED_TO_ZERO], CODE[Outcome.CONVERGED_TO_EQUILIBRIUM])
-    code = jnp.where(wanted.goal <= 0, CODE[Outcome.REACHED_UNTIL], RUNNING)
-    code = jnp.where(jnp.isfinite(found.log_rate), code, still)
-    nowhere = jnp.full_like(lanes.h, -jnp.inf)
-    return Lanes(
-        y=lanes.y,
-        start=lanes.y,
-        velocity=found.velocity,
-        f=f,
-        h=jnp.full_like(lanes.h, 1e-2),
-        log_t=nowhere,
-        log_blow_up_time=nowhere,
-        stop_log_rate=found.log_rate + horizon.log_rate,
-        steps=jnp.zeros_like(lanes.steps),
-        shrinking=jnp.zeros_like(lanes.shrinking),
-        fresh=jnp.zeros_like(lanes.fresh),
-        code=code.astype(lanes.code.dtype),
+    def taken_in(old, new):
+        return jnp.where(filled, jnp.take(new, place, axis=-1, mode="clip"), old)
+
+    held = (lanes.cells, lanes.log_goal, lanes.log_size_when_shut)
+    cells, log_goal, log_size = jax.tree.map(taken_in, held, ready)
+    run = lanes.run._replace(
+        y=jnp.where(filled, cells.y, lanes.run.y),
+        fresh=lanes.run.fresh | filled,
+        code=jnp.where(filled, RUNNING, jnp.where(is_open, EMPTY, code)),
     )
+    after = Progress(
+        lanes=Lanes(cells, log_goal, log_size, run),
+        which=written(progress.which, lanes.cells.which),
+        ended=jax.tree.map(written, progress.ended, lanes.run),
+        gone=progress.gone + jnp.sum(done),
+    )
+    return taken + jnp.sum(filled), after
 
 
-def _stepped(systems: Systems, wanted: Wanted, lanes: Lanes, horizon: Horizon) -> Lanes:
-    """Every lane after one more step has been tried; one that is fresh is looked at where it is."""
-    h = lanes.h
-    y, error = _explicit(systems, lanes)
+def _first_step(f: Float[Array, "K W"], wanted: Wanted) -> Float[Array, " W"]:
+    """A step to begin with, from how far ln rho is about a power series. Mostly 2 to 5 times as much would pass."""
+    shortest = jnp.max(jnp.stack([logarithm(jnp.abs(f[k])) / k for k in range(1, ORDER + 1)]), axis=0)
+    return jnp.minimum(exponential(_FIRST + 0.125 * logarithm(wanted.rtol + wanted.atol) - shortest), FIRST_STEP)
+
+
+def _stepped(lanes: Lanes, horizon: Horizon) -> Run:
+    """The runs after one more step has been tried in those that go on; one that is fresh is looked at where it is."""
+    (cells, run), never = (lanes.cells, lanes.run), lanes.cells.systems.never
+    wanted, h, fresh = cells.wanted, run.h, run.fresh
+    trial, error = _explicit(cells.systems, run)
     # Chosen, not multiplied by a step of 0: what a lane held before may be no number.
-    y = jnp.where(lanes.fresh, lanes.y, y)
-    found, f = expand(systems, y)
-    begun = _begun(systems, wanted, lanes, found, f, horizon)
-    spent, clock_error = log_duration(lanes.f, f, h)
-    log_t = jnp.logaddexp(lanes.log_t, spent)
-    tolerance = wanted.atol + wanted.rtol * jnp.maximum(jnp.abs(lanes.y), jnp.abs(y))
+    (y,) = kept(never, jnp.where(fresh, cells.y, trial))
+    found, f = expand(cells.systems, y)
+    spent, clock_error = log_duration(run.f, f, h, never)
+    log_t = log_add_exp(run.log_t, spent)
+    tolerance = wanted.atol + wanted.rtol * jnp.maximum(jnp.abs(run.y), jnp.abs(y))
     of_tokens = jnp.max(jnp.abs(error) / tolerance, axis=0)
     # The clock takes no part where the tolerance is below its rounding.
-    of_clock = clock_error * jnp.exp(spent - log_t) / (CLOCK_SLACK * jnp.maximum(wanted.rtol, 1e-14))
+    of_clock = clock_error * exponential(spent - log_t) / (CLOCK_SLACK * jnp.maximum(wanted.rtol, 1e-14))
     ratio = jnp.maximum(of_tokens, of_clock)
-    ratio = jnp.where(jnp.isfinite(ratio) & jnp.isfinite(log_t), ratio, jnp.inf)
-    factor = jnp.clip(0.9 * jnp.exp(jnp.log(jnp.maximum(ratio, 1e-30)) * -0.125), 0.2, 10.0)
-    next_h = jnp.minimum(h * factor, MAX_STEP)
+    log_t, ratio = kept(never, log_t, jnp.where(jnp.isfinite(ratio) & jnp.isfinite(log_t), ratio, jnp.inf))
     accurate = ratio <= 1
 
-    late = jnp.logaddexp(0.0, log_t) - wanted.goal
-    margin = jnp.where(jnp.isinf(wanted.goal), 0.0, LANDED * jnp.maximum(1.0, wanted.goal))
+    late = log_add_exp(jnp.zeros_like(log_t), log_t) - wanted.goal
+    margin = jnp.where(jnp.isinf(wanted.goal), 0.0, LANDED * wanted.goal)
     landed = accurate & (jnp.abs(late) <= margin)
     beyond = accurate & (late > margin)
-    next_h = jnp.where(beyond, _landing(h, f, log_t, wanted.goal, late=True), next_h)
     accepted = accurate & ~beyond
-    next_h = jnp.where(accepted, jnp.minimum(next_h, _landing(h, f, log_t, wanted.goal, late=False)), next_h)
+    factor = jnp.clip(0.9 * exponential(logarithm(jnp.maximum(ratio, 1e-30)) * -0.125), 0.2, 10.0)
+    next_h = jnp.minimum(h * factor, MAX_STEP)
+    back, ahead = kept(never, *(_landing(h, f, log_t, lanes.log_goal, late=late) for late in (True, False)))
+    next_h = jnp.where(beyond, back, jnp.where(accepted, jnp.minimum(next_h, ahead), next_h))
 
-    nothing_grows = jnp.max(found.velocity, axis=0) <= 0
-    moved = lanes._replace(
-        y=y,
-        velocity=found.velocity,
-        f=f,
-        log_t=log_t,
-        shrinking=jnp.where(nothing_grows, lanes.shrinking + 1, 0),
-    )
-    after = _select(accepted, moved, lanes)._replace(h=next_h, steps=lanes.steps + 1)
-    judged = _judged(systems, found, after, horizon)
+    shrinking = jnp.where(jnp.max(found.velocity, axis=0) <= 0, run.shrinking + 1, 0)
+    moved = run._replace(y=y, velocity=found.velocity, f=f, log_t=log_t, shrinking=shrinking)
+    judged = _judged(lanes, found, moved, horizon)
+    steps = run.steps + 1
     code = jnp.where(accepted, judged.code, RUNNING)
     code = jnp.where(landed, CODE[Outcome.REACHED_UNTIL], code)
     failed = (code == RUNNING) & ~accurate & (next_h < MIN_STEP)
     code = jnp.where(failed, CODE[Outcome.SOLVER_FAILED], code)
-    spent_all = (code == RUNNING) & (after.steps >= wanted.max_steps)
-    code = jnp.where(spent_all, _at_the_budget(after, wanted, horizon), code)
-    stepped = judged._replace(
-        code=code.astype(lanes.code.dtype),
-        log_blow_up_time=jnp.where(code == CODE[Outcome.BLEW_UP], judged.log_blow_up_time, -jnp.inf),
+    grows = jnp.max(jnp.where(accepted, found.velocity, run.velocity), axis=0) > 0
+    enough = jnp.where(accepted, log_t, run.log_t) >= horizon.log_t_growing_least
+    slow = jnp.where(jnp.isinf(wanted.goal) & grows & enough, CODE[Outcome.DIVERGES_SLOWLY], _UNDECIDED)
+    code = jnp.where((code == RUNNING) & (steps >= wanted.max_steps), slow, code)
+    code = jnp.where(fresh, _at_the_start(cells, found), code)
+
+    running = run.code == RUNNING
+    takes, code = kept(never, running & (fresh | accepted), code)
+    stop_log_rate = jnp.where(accepted, judged.stop_log_rate, run.stop_log_rate)
+    return Run(
+        y=jnp.where(takes, y, run.y),
+        velocity=jnp.where(takes, found.velocity, run.velocity),
+        f=jnp.where(takes, f, run.f),
+        h=jnp.where(fresh, _first_step(f, wanted), next_h),
+        log_t=jnp.where(takes, jnp.where(fresh, -jnp.inf, log_t), run.log_t),
+        log_blow_up_time=jnp.where(
+            running, jnp.where(code == CODE[Outcome.BLEW_UP], judged.log_blow_up_time, -jnp.inf), run.log_blow_up_time
+        ),
+        stop_log_rate=jnp.where(fresh, found.log_rate + horizon.log_rate, stop_log_rate),
+        steps=jnp.where(running, jnp.where(fresh, 0, steps), run.steps),
+        shrinking=jnp.where(fresh, 0, jnp.where(accepted, shrinking, run.shrinking)),
+        fresh=fresh & ~running,
+        code=jnp.where(running, code, run.code).astype(run.code.dtype),
     )
-    return _select(lanes.fresh, begun, stepped)
 
 
-def _explicit(systems: Systems, lanes: Lanes):
+def _at_the_start(cells: Cells, found: Rates):
+    """Codes of runs that have not moved: most go on."""
+    all_zero = jnp.all(cells.systems.sign == 0, axis=0)
+    still = jnp.where(all_zero, CODE[Outcome.CONVERGED_TO_ZERO], CODE[Outcome.CONVERGED_TO_EQUILIBRIUM])
+    code = jnp.where(cells.wanted.goal <= 0, CODE[Outcome.REACHED_UNTIL], RUNNING)
+    return jnp.where(jnp.isfinite(found.log_rate), code, still)
+
+
+def _explicit(systems: Systems, run: Run):
     """(y after a step, its error estimate). The stages are a loop, which is compiled once instead of twelve times."""
 
     def stage(i, stages):
-        y = lanes.y + lanes.h * _combined(jnp.asarray(_ROWS)[i - 1], stages)
-        return stages.at[i].set(rates(systems, y).velocity)
+        y = run.y + run.h * _combined(jnp.asarray(_ROWS)[i - 1], stages)
+        return jax.lax.dynamic_update_index_in_dim(stages, rates(systems, *kept(systems.never, y)).velocity, i, 0)
 
-    first = jnp.zeros((STAGES, *lanes.y.shape)).at[0].set(lanes.velocity)
+    first = jnp.zeros((STAGES, *run.y.shape)).at[0].set(run.velocity)
     stages = jax.lax.fori_loop(1, STAGES, stage, first)
-    return lanes.y + lanes.h * _combined(_SOLUTION, stages), lanes.h * _combined(_ERROR, stages)
+    return run.y + run.h * _combined(_SOLUTION, stages), run.h * _combined(_ERROR, stages)
 
 
 def _combined(weights, stages: Float[Array, "S L W"]) -> Float[Array, "L W"]:
@@ -213,53 +316,55 @@ def _combined(weights, stages: Float[Array, "S L W"]) -> Float[Array, "L W"]:
     return total
 
 
-def _landing(h, f, log_t, goal, *, late: bool):
+def _landing(h, f, log_t, log_goal, *, late: bool):
     """The step that ends at the requested time: from here, or (late) from the start of the step that overshot it."""
-    log_goal = jnp.where(jnp.isinf(goal), jnp.inf, goal + jnp.log(-jnp.expm1(-goal)))
     high, low = (log_t, log_goal) if late else (log_goal, log_t)
-    log_gap = high + jnp.log(-jnp.expm1(jnp.minimum(low - high, 0.0)))
+    log_gap = high + logarithm(-exponential_minus_one(jnp.minimum(low - high, 0.0)))
     reach = clock_until(log_gap, f, -1.0 if late else 1.0)
     if late:
         shorter = h + reach
         return jnp.where((shorter > 0) & (shorter < h), shorter, 0.5 * h)
-    return jnp.where(jnp.isinf(goal) | ~(reach > 0), jnp.inf, reach)
+    return jnp.where(jnp.isinf(log_goal) | ~(reach > 0), jnp.inf, reach)
 
 
-def _judged(systems: Systems, found, lanes: Lanes, horizon: Horizon) -> Lanes:
-    """The lanes with the outcome that their last step shows, in the order of `solve`."""
-    log_rate, growth = -lanes.f[0], lanes.velocity
+class _Judged(NamedTuple):
+    """How runs are to end, if they are; stop_log_rate: the ln rho beyond which they are to be judged again."""
+
+    code: Int[Array, " W"]
+    log_blow_up_time: Float[Array, " W"]
+    stop_log_rate: Float[Array, " W"]
+
+
+def _judged(lanes: Lanes, found: Rates, run: Run, horizon: Horizon) -> _Judged:
+    """What the last step shows, in the order of `solve`."""
+    systems, log_rate, growth = lanes.cells.systems, -run.f[0], run.velocity
     fastest = jnp.max(growth, axis=0)
-    norms = jnp.where(systems.sign == 0, -jnp.inf, lanes.y)
+    norms = jnp.where(systems.sign == 0, -jnp.inf, run.y)
     counts = norms > jnp.max(norms, axis=0) - _NEGLIGIBLE
     activity = jnp.maximum(jnp.max(jnp.where(counts, found.restlessness, 0.0), axis=0), fastest)
-    grown = jnp.where(systems.sign == 0, jnp.inf, lanes.start - lanes.y)
+    grown = jnp.where(systems.sign == 0, jnp.inf, lanes.cells.y - run.y)
     shrunk = jnp.min(grown, axis=0) >= horizon.shrinking
-    settled = lanes.shrinking >= CHUNK
-    tail = log_tail(lanes.f)
+    settled = run.shrinking >= CHUNK
+    (tail,) = kept(systems.never, log_tail(run.f))
     running = growth > _KEEPS_PACE
-    left = log_growth_to_shut(systems.s * systems.sign, systems.b, lanes.y)
+    left = jnp.maximum(lanes.log_size_when_shut - run.y, 0.0)
     for_ever = jnp.any(running & (left == 0), axis=0)
     furthest = jnp.max(jnp.where(running, left, 0.0), axis=0)
     goes_on = ~for_ever & (furthest > 0) & (jnp.max(norms, axis=0) + furthest <= LARGEST)
-    ran_away = for_ever & (tail <= lanes.log_t - _BEYOND_ROUNDING)
-    code = jnp.full_like(lanes.code, RUNNING)
+    ran_away = for_ever & (tail <= run.log_t - _BEYOND_ROUNDING)
+    code = jnp.full_like(run.code, RUNNING)
     for holds, outcome in (
-        ((lanes.log_t >= horizon.log_t_growing) & (fastest > 0), Outcome.DIVERGES_SLOWLY),
-        ((lanes.log_t >= horizon.log_t_decaying) & settled & shrunk, Outcome.CONVERGED_TO_ZERO),
+        ((run.log_t >= horizon.log_t_growing) & (fastest > 0), Outcome.DIVERGES_SLOWLY),
+        ((run.log_t >= horizon.log_t_decaying) & settled & shrunk, Outcome.CONVERGED_TO_ZERO),
         (activity < horizon.rest, Outcome.CONVERGED_TO_EQUILIBRIUM),
     ):
         code = jnp.where(holds, CODE[outcome], code)
-    blown = jnp.where(ran_away, CODE[Outcome.BLEW_UP], CODE[Outcome.BUDGET_EXHAUSTED])
-    beyond = log_rate > lanes.stop_log_rate
+    blown = jnp.where(ran_away, CODE[Outcome.BLEW_UP], _UNDECIDED)
+    beyond = log_rate > run.stop_log_rate
     code = jnp.where(beyond & ~goes_on, blown, code)
     further = log_rate + 2 * furthest + horizon.log_rate
-    return lanes._replace(
+    return _Judged(
         code=code,
-        log_blow_up_time=jnp.logaddexp(lanes.log_t, tail),
-        stop_log_rate=jnp.where(beyond & goes_on, further, lanes.stop_log_rate),
+        log_blow_up_time=log_add_exp(run.log_t, tail),
+        stop_log_rate=jnp.where(beyond & goes_on, further, run.stop_log_rate),
     )
-
-
-def _at_the_budget(lanes: Lanes, wanted: Wanted, horizon: Horizon):
-    slow = jnp.isinf(wanted.goal) & (lanes.log_t >= horizon.log_t_growing_least) & (jnp.max(lanes.velocity, axis=0) > 0)
-    return jnp.where(slow, CODE[Outcome.DIVERGES_SLOWLY], CODE[Outcome.BUDGET_EXHAUSTED])

@@ -108,6 +108,16 @@ def test_more_cells_than_lanes(many):
         assert value[..., chosen].tobytes() == getattr(repeated, name).tobytes(), name
 
 
+def test_more_cells_than_a_device_is_given_at_once(many):
+    """Lanes are emptied and filled many times over, some by runs that are ten times as long as others."""
+    some, runs = many
+    assert runs.steps.max() > 10 * runs.steps.min()
+    chosen = np.random.default_rng(2).integers(0, 24, 3 * batch.WAITING * batch.LANES + 5)
+    repeated = solve_many(**take(some, chosen))
+    for name, value in fields(runs).items():
+        assert value[..., chosen].tobytes() == getattr(repeated, name).tobytes(), name
+
+
 def test_a_lane_forgets_what_it_held(many):
     """After cells that do not move, whose rates are 0 / 0, those that come next are what they are."""
     some, runs = many

@@ -84,7 +84,7 @@ CURVES = {
 def test_the_time_of_a_step(name, x64):
     curve, h = CURVES[name], 0.8
     ends = [jnp.asarray([float(one) for one in mpmath.taylor(curve, c, ORDER)])[:, None] for c in (0, h)]
-    found, error = log_duration(*ends, jnp.asarray([h]))
+    found, error = log_duration(*ends, jnp.asarray([h]), jnp.asarray(False))
     # The mass of exp(f) may lie at an end within 1e-3.
     edges = [0, *(h * 2.0**-k for k in range(14, 0, -1)), *(h * (1 - 2.0**-k) for k in range(2, 15)), h]
     top = max(curve(0), curve(h))
