@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._devices import WIDEST_VECTORS
 from ._first_step import PIDFirstStep
 from ._trajectory import FloatArray
 from .dynamics import AbstractLogDynamics
@@ -127,7 +128,12 @@ def observe(dynamics: AbstractLogDynamics, path: StatePath, s: FloatArray) -> Ob
     return _in_blocks(lambda s, count: _observe_all(dynamics, _states_along(path, s, count), count), s, CHUNK)
 
 
-@eqx.filter_jit
+def _program(function) -> Any:
+    options: Any = {"compiler_options": WIDEST_VECTORS}
+    return eqx.filter_jit(function, **options)
+
+
+@_program
 def _integrate(dynamics, state, numbers, solver):
     s0, dt0, rtol, atol, (low, high), max_step = numbers
 
@@ -158,17 +164,17 @@ def _observe(dynamics, state) -> Observed:
     return Observed._make([*dynamics.log_tokens(state), log_norms, log_rate, growth, dynamics.restlessness(state)])
 
 
-@eqx.filter_jit
+@_program
 def _observe_all(dynamics, states, count) -> Observed:
     return _for_each(partial(_observe, dynamics), states, count)
 
 
-@eqx.filter_jit
+@_program
 def _states_along(path, s, count):
     return _for_each(path.evaluate, s, count)
 
 
-@eqx.filter_jit
+@_program
 def _log_rates(dynamics, path, s, count):
     return _for_each(lambda one: dynamics.log_rate(path.evaluate(one)), s, count)
 

@@ -44,9 +44,9 @@ def as_if_with_gpu(monkeypatch):
     """Programs are traced as on a machine with a GPU, and compiled for the processor."""
     monkeypatch.setattr(_devices, "has_gpu", lambda: True)
     monkeypatch.setattr(by_device, "has_gpu", lambda: True)
-    selective_scan.clear_cache()
+    jax.clear_caches()
     yield
-    selective_scan.clear_cache()
+    jax.clear_caches()
 
 
 def inputs(length, channels, states, seed=0):

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._devices import matmul
+from .._devices import in_widest_vectors, matmul
 from .by_device import differentiable_like, on_gpu
 
 
-@jax.jit
+@in_widest_vectors
 def selective_scan(
     x: Float[Array, "L D"],
     delta: Float[Array, "L D"],

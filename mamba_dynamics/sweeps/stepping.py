@@ -9,7 +9,7 @@ filled with cells that wait.
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import diffrax
 import jax
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .._devices import WIDEST_VECTORS
 from .._integrate import CHUNK, MAX_STEP, MIN_STEP
 from .._outcomes import Outcome
 from .._solve import Horizon
@@ -45,9 +46,6 @@ FIRST_STEP = 1.0
 CLOCK_SLACK = 30.0
 #: A requested time has been reached when ln(1 + t) is within this share of it.
 LANDED = 1e-13
-
-#: A CPU's widest vectors, which XLA leaves alone unless told: the program is a row of long elementwise loops.
-_COMPILED: Any = {"xla_cpu_prefer_vector_width": 512}
 
 _TABLEAU = diffrax.Dopri8().tableau
 assert isinstance(_TABLEAU, diffrax.ButcherTableau)
@@ -151,7 +149,7 @@ class Progress(NamedTuple):
     gone: Int[Array, ""]
 
 
-@partial(jax.jit, compiler_options=_COMPILED)
+@partial(jax.jit, compiler_options=WIDEST_VECTORS)
 def advance(lanes: Lanes, waiting: Cells, count: Int[AnyArray, ""], thresholds: dict[str, Array]) -> Progress:
     """Let the runs in the lanes go on, and after them the first `count` cells that wait, until all have a lane.
 
