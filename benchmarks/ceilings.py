@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +93,13 @@ def _xla_exp(dtype: str) -> float:
     import jax
     import jax.numpy as jnp
 
+    from mamba_dynamics._devices import WIDEST_VECTORS
+
     repeats, elements = 64, 2**24 if jax.default_backend() == "gpu" else BLOCK * cores()
     with jax.enable_x64(True):
         x = jnp.linspace(-4, 0, elements, dtype=dtype)
 
-        @jax.jit
+        @partial(jax.jit, compiler_options=WIDEST_VECTORS)
         def loop(x):
             for _ in range(repeats):
                 x = jnp.exp(-x)
