@@ -225,3 +225,13 @@ def test_a_process_on_processors_only():
     environment = os.environ | {"JAX_PLATFORMS": "nothing_that_exists"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "CpuDevice" in run.stdout, run.stderr
+
+
+def test_a_program_by_itself_is_compiled_for_the_widest_vectors_and_within_another_as_that_is(monkeypatch, x64):
+    monkeypatch.setitem(_devices.WIDEST_VECTORS, "xla_no_such_option", 1)
+    square = _devices.in_widest_vectors(lambda x: x * x)
+    with pytest.raises(Exception, match="xla_no_such_option"):
+        square(np.ones(2))
+    np.testing.assert_array_equal(jax.jit(square)(np.full(2, 3.0)), 9.0)
+    np.testing.assert_array_equal(jax.vmap(square)(np.full(2, 3.0)), 9.0)
+    assert jax.grad(square)(3.0) == 6.0

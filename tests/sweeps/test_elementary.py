@@ -53,6 +53,12 @@ def test_an_exponential_in_parts_knows_no_range(size, x64):
         assert max(errors) < 2 * ULP
 
 
+def test_a_mantissa_is_one_wherever_the_power_is_all_there_is(x64):
+    mantissa, power = map(np.asarray, elementary.exponential_in_parts(np.array([1e16, -1e100, 1e300, np.inf, -np.inf])))
+    np.testing.assert_array_equal(mantissa, 1.0)
+    np.testing.assert_allclose(power * np.log(2), [1e16, -1e100, 1e300, np.inf, -np.inf], rtol=1e-15)
+
+
 def test_beyond_the_normal_numbers(x64):
     inf, nan = np.inf, np.nan
 

@@ -1,10 +1,13 @@
 """What the engine is made of: the field's expansion along orbits, and the time that a step takes."""
 
+import math
+
 import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
+from scipy.interpolate import KroghInterpolator
 
 from mamba_dynamics.sweeps.duration import log_duration, log_tail
 from mamba_dynamics.sweeps.expansion import ORDER, Systems, expand
@@ -93,6 +96,22 @@ def test_the_time_of_a_step(name, x64):
     rounding = 1e-15 * abs(float(top)) + 1e-13
     assert gap <= float(error[0]) / 20 + rounding
     assert gap < 1e-9
+
+
+@pytest.mark.parametrize("name", ["gentle", "rises ever faster"])
+def test_the_error_of_a_time_is_what_one_derivative_less_changes(name, x64):
+    curve, h = CURVES[name], 0.8
+    taylor = [[float(one) for one in mpmath.taylor(curve, c, ORDER)] for c in (0, h)]
+    _, error = log_duration(*(jnp.asarray(one)[:, None] for one in taylor), jnp.asarray([h]), jnp.asarray(False))
+
+    def log_time(order):
+        """By scipy's interpolation of the derivatives at both ends, and its quadrature."""
+        derivatives = [[one[k] * math.factorial(k) for k in range(order + 1)] for one in taylor]
+        through = KroghInterpolator([0.0] * (order + 1) + [h] * (order + 1), np.concatenate(derivatives))
+        top = max(one[0] for one in taylor)
+        return np.log(quad(lambda c: np.exp(through(c) - top), 0, h, epsabs=0, epsrel=1e-13, limit=400)[0])
+
+    assert float(error[0]) == pytest.approx(abs(log_time(ORDER) - log_time(ORDER - 1)), rel=0.05, abs=2e-12)
 
 
 def test_what_is_left_before_a_blow_up(x64):
