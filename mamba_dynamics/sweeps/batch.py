@@ -197,28 +197,28 @@ class _Ends:
     def __init__(self, cells: _Cells, errors: bool):
         tokens, count = cells.y.shape
         self.cells, self.errors = cells, errors
-        self.lanes = no_runs(tokens, count)
+        self.ends = no_runs(tokens, count)
         self.loose_log_time = np.full(count, np.nan)
         self.loose_steps = np.zeros(count, np.int32)
 
-    def add(self, which: NDArray, lanes: Run) -> NDArray:
+    def add(self, which: NDArray, ends: Run) -> NDArray:
         """Write down how some runs ended; returns the cells that are to run once more."""
         loose = which >= self.cells.count
         cell = which % self.cells.count
         main = ~loose
-        for whole, part in zip(self.lanes, lanes, strict=True):
+        for whole, part in zip(self.ends, ends, strict=True):
             whole[..., cell[main]] = part[..., main]
-        blew_up = lanes.code == CODE[Outcome.BLEW_UP]
-        self.loose_log_time[cell[loose]] = np.where(blew_up, lanes.log_blow_up_time, np.nan)[loose]
-        self.loose_steps[cell[loose]] = lanes.steps[loose]
+        blew_up = ends.code == CODE[Outcome.BLEW_UP]
+        self.loose_log_time[cell[loose]] = np.where(blew_up, ends.log_blow_up_time, np.nan)[loose]
+        self.loose_steps[cell[loose]] = ends.steps[loose]
         return which[main & blew_up] + self.cells.count if self.errors else which[:0]
 
     def runs(self) -> Runs:
-        lanes, systems = self.lanes, self.cells.systems
+        ends, systems = self.ends, self.cells.systems
         sign = systems["sign"]
-        code = np.asarray(lanes.code, np.int8)
+        code = np.asarray(ends.code, np.int8)
         blew_up = code == CODE[Outcome.BLEW_UP]
-        time = np.where(blew_up, np.exp(lanes.log_blow_up_time), np.nan)
+        time = np.where(blew_up, np.exp(ends.log_blow_up_time), np.nan)
         error = np.abs(np.exp(self.loose_log_time) - time) + _ROUNDING * time
         if self.errors:
             # A companion that did not blow up leaves the error unknown, not zero.
@@ -227,13 +227,13 @@ class _Ends:
             code = np.where(undone, CODE[Outcome.BUDGET_EXHAUSTED], code).astype(np.int8)
             time, error = np.where(undone, np.nan, time), np.where(undone, np.nan, error)
             blew_up &= ~undone
-        left = np.asarray(_left_to_shut(systems["s"] * systems["sign"], systems["b"], lanes.y))
-        runs_away = (lanes.velocity > _KEEPS_PACE) & (left == 0)
-        steps = np.asarray(lanes.steps) + self.loose_steps
+        left = np.asarray(_left_to_shut(systems["s"] * systems["sign"], systems["b"], ends.y))
+        runs_away = (ends.velocity > _KEEPS_PACE) & (left == 0)
+        steps = np.asarray(ends.steps) + self.loose_steps
         return Runs(
             outcome=code,
-            log_t=np.asarray(lanes.log_t),
-            log_abs_x=np.where(sign == 0, -np.inf, lanes.y),
+            log_t=np.asarray(ends.log_t),
+            log_abs_x=np.where(sign == 0, -np.inf, ends.y),
             sign=sign.astype(np.int8),
             blow_up_time=time,
             blow_up_time_error=error,
@@ -245,18 +245,17 @@ class _Ends:
 
     def _slopes(self, blew_up) -> FloatArray:
         """d ln|x| / d ln t = (dy/ds) rho t, and the same with t - T* at a blow-up."""
-        lanes = self.lanes
-        remaining = np.asarray(_remaining(lanes.f))
-        per_log = np.where(blew_up, -np.exp(remaining - lanes.f[0]), np.exp(lanes.log_t - lanes.f[0]))
-        return np.where(np.isneginf(lanes.log_t), np.nan, lanes.velocity * per_log)
+        ends = self.ends
+        remaining = np.asarray(_remaining(ends.f))
+        per_log = np.where(blew_up, -np.exp(remaining - ends.f[0]), np.exp(ends.log_t - ends.f[0]))
+        return np.where(np.isneginf(ends.log_t), np.nan, ends.velocity * per_log)
 
 
 class _Device:
-    """The lanes of one device, and the runs it has been given. A run is a cell's number; one with looser tolerances
-    is that plus the number of cells.
+    """The lanes of one device, and how many runs are inside.
 
-    Each device has the whole program to itself. A program that spans several devices is compiled otherwise, and may
-    differ from it in last bits.
+    A run is told by its cell's number, one with looser tolerances by that plus the number of cells. Each device has the
+    whole program to itself: a program that spans several devices is compiled otherwise, and may differ in last bits.
     """
 
     def __init__(self, cells: _Cells, device: Any, horizon: Horizon):

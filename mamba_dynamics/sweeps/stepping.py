@@ -221,7 +221,9 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
 def _first_step(f: Float[Array, "K W"], wanted: Wanted) -> Float[Array, " W"]:
     """A step to begin with, from how far ln rho is about a power series. Mostly 2 to 5 times as much would pass."""
     shortest = jnp.max(jnp.stack([logarithm(jnp.abs(f[k])) / k for k in range(1, ORDER + 1)]), axis=0)
-    return jnp.minimum(exponential(_FIRST + 0.125 * logarithm(wanted.rtol + wanted.atol) - shortest), FIRST_STEP)
+    found = jnp.minimum(exponential(_FIRST + 0.125 * logarithm(wanted.rtol + wanted.atol) - shortest), FIRST_STEP)
+    # Where a coefficient has left float64's range, it tells nothing.
+    return jnp.where(found > MIN_STEP, found, 1e-2)
 
 
 def _stepped(lanes: Lanes, horizon: Horizon) -> Run:

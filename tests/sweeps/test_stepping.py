@@ -29,3 +29,5 @@ def test_a_first_step_is_not_longer_than_a_unit_of_the_clock(x64):
     level = jnp.asarray([[1.0]] + [[0.0]] * ORDER)
     wanted = Wanted(*(jnp.asarray([one]) for one in (1e-12, 1e-12, np.inf, 4096)))
     assert float(_first_step(level, wanted)[0]) == FIRST_STEP
+    broken = jnp.asarray([[1.0, 1.0], [1.0, 1.0], [np.nan, np.inf]] + [[1.0, 1.0]] * (ORDER - 2))
+    np.testing.assert_array_equal(_first_step(broken, wanted), 1e-2)
