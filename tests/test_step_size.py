@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from mamba_dynamics.dynamics.step_size import log_step_size, step_size
+from mamba_dynamics.dynamics.step_size import log_growth_to_shut, log_size_when_shut, log_step_size, step_size
 
 #: From far below the smallest positive float64's logarithm to numbers whose softplus is themselves.
 PLACES = np.concatenate(
@@ -61,3 +61,13 @@ def test_a_number_that_is_none_stays_one(x64):
     assert np.isnan(log_step_size(np.nan))
     assert float(step_size(-np.inf)) == 0.0
     assert float(log_step_size(-np.inf)) == -np.inf
+
+
+def test_a_token_shuts_its_step_size_only_if_it_drives_it_down(x64):
+    """s |x| = -(50 + |b|); a drive that is not negative never does, however small the token."""
+    drive, bias = np.array([-0.5, -2.0, 0.0, 3.0]), np.array([0.0, -1.0, 0.0, 2.0])
+    sizes = np.asarray(log_size_when_shut(drive, bias))
+    np.testing.assert_allclose(sizes[:2], np.log([50 / 0.5, 51 / 2]), rtol=1e-15)
+    np.testing.assert_array_equal(sizes[2:], -np.inf)
+    growth = np.asarray(log_growth_to_shut(drive, bias, np.array([0.0, 10.0, -5.0, -5.0])))
+    np.testing.assert_allclose(growth, [np.log(100), 0, 0, 0], rtol=1e-15)
