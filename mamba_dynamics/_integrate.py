@@ -129,6 +129,7 @@ def observe(dynamics: AbstractLogDynamics, path: StatePath, s: FloatArray) -> Ob
 
 
 def _program(function) -> Any:
+    """`eqx.filter_jit` with compiler options, which its types leave out."""
     options: Any = {"compiler_options": WIDEST_VECTORS}
     return eqx.filter_jit(function, **options)
 

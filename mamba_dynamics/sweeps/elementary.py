@@ -64,23 +64,11 @@ def exponential(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
 
 def exponential_in_parts(x: Float[AnyArray, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """(mantissa, power) with e^x = mantissa 2^power: mantissa in [0.7, 1.42], power an integer; NaN where x is."""
-    excess, power = _reduced(x)
-    return 1.0 + excess, power
-
-
-def exponential_minus_one(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
-    """e^x - 1."""
-    excess, power = _reduced(x)
-    return jnp.where(power == 0, excess, times_power_of_two(1.0 + excess, power) - 1.0)
-
-
-def _reduced(x):
-    """(e^r - 1, power) with x = r + power ln 2, |r| <= ln(2) / 2."""
     power = jax.lax.round(x * _LOG2_E, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     rest = (x - power * _LN2_HIGH) - power * _LN2_LOW
     # Of larger x it would tell the rounding alone.
     rest = jnp.where(jnp.abs(x) > 1e15, 0.0, rest)
-    return rest * _polynomial(_EXPONENTIAL, rest), power
+    return 1.0 + rest * _polynomial(_EXPONENTIAL, rest), power
 
 
 def times_power_of_two(mantissa: Float[AnyArray, "*shape"], power: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
@@ -105,20 +93,11 @@ def logarithm(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     upper = fraction > math.sqrt(2.0)
     f = jnp.where(upper, 0.5 * fraction, fraction) - 1.0
     power = biased - jnp.where(upper, _TO_LOW_BITS + _BIAS - 1.0, _TO_LOW_BITS + _BIAS)
-    found = power * _LN2_HIGH + (_near_one(f) + power * _LN2_LOW)
+    # ln(1 + f) = 2 atanh(s), whose first term is 2 s = f - s f, with f exact.
+    s = f / (2.0 + f)
+    found = power * _LN2_HIGH + (f - (s * (f - s * s * _polynomial(_LOGARITHM, s * s)) - power * _LN2_LOW))
     found = jnp.where(x >= 2.0**-1022, found, jnp.where(x >= 0, -jnp.inf, jnp.nan))
     return jnp.where(x == jnp.inf, jnp.inf, found)
-
-
-def logarithm_of_one_and(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
-    """ln(1 + x)."""
-    return jnp.where(jnp.abs(x) < 0.29, _near_one(x), logarithm(1.0 + x))
-
-
-def _near_one(f):
-    """ln(1 + f) = 2 atanh(s), whose first term is 2 s = f - s f, with f exact."""
-    s = f / (2.0 + f)
-    return f - s * (f - s * s * _polynomial(_LOGARITHM, s * s))
 
 
 def log_add_exp(a: Float[AnyArray, "*shape"], b: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:

@@ -25,7 +25,7 @@ from ..dynamics.base import AnyArray
 from ..dynamics.step_size import log_size_when_shut
 from ..dynamics.tokens import LARGEST
 from .duration import clock_until, log_duration, log_tail
-from .elementary import exponential, exponential_minus_one, kept, log_add_exp, logarithm
+from .elementary import exponential, kept, log_add_exp, logarithm
 from .expansion import ORDER, Rates, Systems, expand, rates
 
 #: The outcomes in the order of their codes; RUNNING is not one of them.
@@ -219,7 +219,7 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
 
 
 def _first_step(f: Float[Array, "K W"], wanted: Wanted) -> Float[Array, " W"]:
-    """A step to begin with, from how far ln rho is about a power series. Mostly 2 to 5 times as much would pass."""
+    """A step to begin with, from how far ln rho is about a power series; mostly a longer one would pass too."""
     shortest = jnp.max(jnp.stack([logarithm(jnp.abs(f[k])) / k for k in range(1, ORDER + 1)]), axis=0)
     found = jnp.minimum(exponential(_FIRST + 0.125 * logarithm(wanted.rtol + wanted.atol) - shortest), FIRST_STEP)
     # Where a coefficient has left float64's range, it tells nothing.
@@ -319,7 +319,7 @@ def _combined(weights, stages: Float[Array, "S L W"]) -> Float[Array, "L W"]:
 def _landing(h, f, log_t, log_goal, *, late: bool):
     """The step that ends at the requested time: from here, or (late) from the start of the step that overshot it."""
     high, low = (log_t, log_goal) if late else (log_goal, log_t)
-    log_gap = high + logarithm(-exponential_minus_one(jnp.minimum(low - high, 0.0)))
+    log_gap = high + logarithm(-jnp.expm1(jnp.minimum(low - high, 0.0)))
     reach = clock_until(log_gap, f, -1.0 if late else 1.0)
     if late:
         shorter = h + reach

@@ -7,6 +7,7 @@ from scipy.integrate import quad
 
 from mamba_dynamics import Horizon, Outcome, S6Layer, solve, token_dynamics
 from mamba_dynamics._errors import LayerShapeError, SolveError
+from mamba_dynamics._integrate import CHUNK
 from mamba_dynamics.sweeps import batch, solve_many
 
 TOKENS, STATES = 4, 2
@@ -116,6 +117,15 @@ def test_more_cells_than_a_device_is_given_at_once(many):
     repeated = solve_many(**take(some, chosen))
     for name, value in fields(runs).items():
         assert value[..., chosen].tobytes() == getattr(repeated, name).tobytes(), name
+
+
+def test_a_run_settles_by_its_own_steps(few_lanes):
+    """Convergence is not told before CHUNK steps on end have shrunk, however many did in the lane before."""
+    early = Horizon(log_t_decaying=0.0, shrinking=0.1)
+    runs = scalar(-1.0, 0.5, 1.0, 0.0, np.tile([[1.0], [0.5], [-0.5], [0.25]], 3 * batch.LANES), horizon=early)
+    assert set(runs.outcomes()) == {Outcome.CONVERGED_TO_ZERO}
+    assert runs.steps.min() >= CHUNK
+    assert len(set(runs.steps.tolist())) == 1
 
 
 def test_a_lane_forgets_what_it_held(many):

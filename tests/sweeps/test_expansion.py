@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad, solve_ivp
 from scipy.interpolate import KroghInterpolator
 
-from mamba_dynamics.sweeps.duration import log_duration, log_tail
+from mamba_dynamics.sweeps.duration import PLACES, WEIGHTS, log_duration, log_tail
 from mamba_dynamics.sweeps.expansion import ORDER, Systems, expand
 
 TOKENS, STATES, COUNT = 4, 2, 24
@@ -96,6 +96,12 @@ def test_the_time_of_a_step(name, x64):
     rounding = 1e-15 * abs(float(top)) + 1e-13
     assert gap <= float(error[0]) / 20 + rounding
     assert gap < 1e-9
+
+
+@pytest.mark.parametrize("c", [1e-3, 1.0, 10.0, 25.0, 40.0, 60.0])
+def test_the_rule_integrates_what_falls_by_sixty_powers_of_e(c):
+    exact = -np.expm1(-c) / c
+    assert float(np.sum(WEIGHTS * np.exp(-c * PLACES))) == pytest.approx(exact, rel=3e-14)
 
 
 @pytest.mark.parametrize("name", ["gentle", "rises ever faster"])
