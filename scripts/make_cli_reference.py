@@ -3,16 +3,12 @@
 python scripts/make_cli_reference.py
 """
 
-import inspect
-import typing
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import NoneType
-from typing import Any
 
-from typer.models import ArgumentInfo, OptionInfo
+import click
 
 from mamba_dynamics.cli import COMMANDS, command
+from mamba_dynamics.cli.command import Argument, Command
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 BEGIN, END = "<!-- options: written by scripts/make_cli_reference.py -->", "<!-- end of options -->"
@@ -30,40 +26,41 @@ def reference() -> str:
     return "\n".join(section(command(name)) for name in COMMANDS)
 
 
-def section(command: Callable[..., Any]) -> str:
-    says = (inspect.getdoc(command) or "").replace("\n", " ").replace("  ", " ")
-    lines = [f"### {command.__name__}", "", says, "", "| option | value | default | meaning |", "|---|---|---|---|"]
-    lines += [row(*one) for one in parameters(command)]
-    return "\n".join([*lines, ""])
+def section(command: Command) -> str:
+    says = " ".join((command.help or "").split())
+    lines = [f"### {command.name}", "", says, "", "| option | value | default | meaning |", "|---|---|---|---|"]
+    return "\n".join([*lines, *map(row, command.params), ""])
 
 
-def parameters(command: Callable[..., Any]) -> Iterator[tuple[str, Any, Any, OptionInfo | ArgumentInfo]]:
-    """(name, type, default, what typer knows) of each parameter of a command."""
-    hints = typing.get_type_hints(command, include_extras=True)
-    for name, parameter in inspect.signature(command).parameters.items():
-        kind, info = typing.get_args(hints[name])[:2]
-        yield name, kind, parameter.default, info
-
-
-def row(name: str, kind: Any, default: Any, info: OptionInfo | ArgumentInfo) -> str:
-    option = f"--{name.strip('_').replace('_', '-')}"
-    called = name.upper() if isinstance(info, ArgumentInfo) else (info.param_decls or [option])[0]
-    if default is inspect.Parameter.empty:
-        shown = "required"
-    elif default is True:
-        shown = f"on; off with `--no{called[1:]}`"
+def row(parameter: click.Parameter) -> str:
+    if isinstance(parameter, Argument):
+        called, says = parameter.human_readable_name.strip("[]."), parameter.says
     else:
-        shown = "" if default is None or default is False else f"`{default}`"
-    return f"| `{called}` | {value(kind, info)} | {shown} | {cell(info.help or '')} |"
+        assert isinstance(parameter, click.Option)
+        called, says = parameter.opts[0], parameter.help or ""
+    return f"| `{called}` | {value(parameter)} | {default(parameter)} | {cell(says)} |"
 
 
-def value(kind: Any, info: OptionInfo | ArgumentInfo) -> str:
+def default(parameter: click.Parameter) -> str:
+    if parameter.required:
+        return "required"
+    if parameter.secondary_opts:
+        return f"{'on' if parameter.default else 'off'}; off with `{parameter.secondary_opts[0]}`"
+    shown = parameter.to_info_dict()["default"]
+    return "" if shown is None or shown is False or shown == () else f"`{shown}`"
+
+
+def value(parameter: click.Parameter) -> str:
     """What an option takes: "integer, at least 1", "number", "text", "path", nothing for a flag."""
-    single = next((one for one in typing.get_args(kind) if one is not NoneType), kind)
-    if typing.get_origin(single) is list:
-        return f"{value(*typing.get_args(single), info)}, any number of times"
-    words = {bool: "", int: "integer", float: "number", str: "text", Path: "path"}[single]
-    return words if info.min is None else f"{words}, at least {info.min:g}"
+    kind = parameter.type
+    words = {"boolean": "", "integer": "integer", "integer range": "integer", "float": "number", "text": "text"}
+    said = words.get(kind.name, kind.name)
+    if isinstance(kind, click.IntRange):
+        said += "".join(
+            f", at {word} {bound}" for word, bound in (("least", kind.min), ("most", kind.max)) if bound is not None
+        )
+    repeated = parameter.nargs == -1 or getattr(parameter, "multiple", False)
+    return f"{said}, any number of times" if repeated else said
 
 
 def cell(text: str) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy
+from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
-from typer.testing import CliRunner
 
 from mamba_dynamics import S6Layer, Scenario, solve, token_dynamics
 from mamba_dynamics.cli import COMMANDS, app, command
@@ -269,8 +269,25 @@ def test_a_run_that_decides_nothing_exits_with_3():
         ["frobnicate"],
     ],
 )
-def test_wrong_usage_exits_with_2(arguments):
-    assert run(*arguments).exit_code == 2
+def test_wrong_usage_is_one_line_and_exits_with_2(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("mamba-dynamics: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.endswith(f" (see mamba-dynamics {arguments[0]} --help)\n".replace(" frobnicate", ""))
+
+
+def test_no_command_at_all_shows_the_help():
+    result = run()
+    assert result.exit_code == 2
+    assert result.stderr == run("--help").stdout
+
+
+def test_the_help_says_what_an_argument_is_for():
+    said = run("classify", "--help").stdout
+    assert "[PATH]  A weight file" in said
+    assert said.index("Arguments:") < said.index("[PATH]  A") < said.index("Options:") < said.index("--layer")
 
 
 def check_complains(*arguments):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import mamba_dynamics
 from mamba_dynamics.cli import COMMANDS, app

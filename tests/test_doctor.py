@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mpmath
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from mamba_dynamics import _self_check
 from mamba_dynamics._self_check import CHECKS, SelfCheck, self_check
@@ -74,7 +74,7 @@ def test_versions_and_devices(document):
     assert document["jax"]["float64"] is True
     assert document["jax"]["devices"]
     required = {one.split(">")[0] for one in PYPROJECT["project"]["dependencies"]}
-    assert required - {"typer", "rich", "jaxtyping"} <= set(CORE), "every dependency that computes"
+    assert required - {"click", "rich", "jaxtyping"} <= set(CORE), "every dependency that computes"
 
 
 def test_every_extra_is_told(document):

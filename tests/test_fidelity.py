@@ -6,11 +6,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy_mamba import NumpyMamba
 from s6_by_definition import field_by_definition
 from safetensors.numpy import load_file, save_file
 from scipy.integrate import solve_ivp
-from typer.testing import CliRunner
 
 from mamba_dynamics import (
     ABLATIONS,

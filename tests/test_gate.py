@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
-import typer
+from click.testing import CliRunner
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
 
 from mamba_dynamics import Scenario, Truth, classify_checkpoint
 from mamba_dynamics.cli import app
@@ -145,7 +145,7 @@ def test_the_level_of_tokens(found, fail_on, code, tmp_path):
     if code is None:
         gate.end(report)
         return
-    with pytest.raises(typer.Exit) as end:
+    with pytest.raises(click.exceptions.Exit) as end:
         gate.end(report)
     assert end.value.exit_code == code
 
@@ -174,7 +174,7 @@ def test_a_layer_that_cannot_be_read_passes_nothing(tmp_path):
     report = replace(report, layers=(report.layers[0], broken))
     gate = Gate.of(["divergent"], "certified", integrates=False)
     assert gate.document(report)["passed"] is False
-    with pytest.raises(typer.Exit) as end:
+    with pytest.raises(click.exceptions.Exit) as end:
         classify_end(report, gate)
     assert end.value.exit_code == 1
 

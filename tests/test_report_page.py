@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
-from typer.testing import CliRunner
 
 from mamba_dynamics import Scenario, Truth, classify_checkpoint, report_page, sample_path
 from mamba_dynamics._block_facts import BlockFacts

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from mamba_dynamics import open_checkpoint
 from mamba_dynamics.cli import app

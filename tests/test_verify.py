@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from mamba_dynamics import S6Layer, solve, token_dynamics
 from mamba_dynamics._errors import HypothesisError, SolveError

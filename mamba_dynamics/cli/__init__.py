@@ -6,14 +6,12 @@ undecided or theory and simulation disagree; 4 done, but `classify --fail-on` fo
 """
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+import click
 
 from .._stop import READER_GONE, forget_stdout
+from .command import Command, Group
 
 #: Every command, a module and a function of its name, and the line that the list of commands says of it.
 COMMANDS = {
@@ -35,60 +33,41 @@ COMMANDS = {
 }
 
 
-def command(name: str) -> Callable[..., None]:
-    """The function behind one of `COMMANDS`."""
+def command(name: str) -> Command:
+    """One of `COMMANDS`, its module imported."""
     return getattr(import_module(f".{name}", __name__), name)
 
 
-class _Later(TyperCommand):
-    """A command whose module is imported when it is called, and not for the list of commands."""
-
-    def make_context(self, *args: Any, **settings: Any) -> Any:
-        assert self.name
-        alone = typer.Typer(add_completion=False)
-        alone.command(self.name)(command(self.name))
-        return typer.main.get_command(alone).make_context(*args, **settings)
-
-
-class _Commands(TyperGroup):
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        for name, says in COMMANDS.items():
-            self.add_command(_Later(name, help=says))
-
-
-app = typer.Typer(
-    name="mamba-dynamics",
-    help="From the weights of a Mamba layer to a verdict on what its tokens do.",
-    cls=_Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _print_version(asked: bool) -> None:
+def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(version("mamba-dynamics"))
-        raise typer.Exit
+        click.echo(version("mamba-dynamics"))
+        ctx.exit()
 
 
-@app.callback()
-def _options(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
-    ),
-) -> None:
-    """What may stand before a command."""
+app = Group(
+    COMMANDS,
+    command,
+    name="mamba-dynamics",
+    help="From the weights of a Mamba layer to a verdict on what its tokens do.",
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the version and exit.",
+        )
+    ],
+)
 
 
 def main() -> None:
     """Run the command line. What was printed is written out here, where a failure can still be told in one line."""
     try:
-        app()
+        app(prog_name="mamba-dynamics")
     except SystemExit as end:
         _leave(end.code if isinstance(end.code, int) else 0)
 

@@ -1,38 +1,59 @@
 """The options of every command that judges a checkpoint: which layers, which tokens, how they are integrated."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
+
+from .command import PATH, argument
+from .output import refuse
 
 if TYPE_CHECKING:
     from .._report import Report
 
-PathArgument = Annotated[
-    str | None,
-    typer.Argument(
-        help="A weight file, a model folder, or ORG/NAME[@REVISION] on the Hugging Face hub; without it, the bundled "
-        "sample model."
+_OPTIONS = (
+    argument(
+        "path",
+        says="A weight file, a model folder, or ORG/NAME[@REVISION] on the Hugging Face hub; without it, the bundled "
+        "sample model.",
     ),
-]
-Layer = Annotated[int | None, typer.Option(help="Only this S6 layer (0-based; negative from the end).")]
-Layers = Annotated[str | None, typer.Option(help="Only these S6 layers: START:STOP, 0-based, STOP excluded.")]
-Groups = Annotated[int | None, typer.Option(help="Number of B/C groups, where a Mamba-2 file has no config.")]
-Variant = Annotated[str | None, typer.Option(help="Sign map of a definite parametrisation: positive, negative, mixed.")]
-Tokens = Annotated[Path | None, typer.Option(help="Integrate from these tokens: a .npy file (L x d_inner).")]
-RandomTokens = Annotated[int | None, typer.Option(min=1, help="Integrate from L standard normal tokens.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the random tokens.")]
-TextGiven = Annotated[str | None, typer.Option(help="Integrate from the tokens of this text, read by the model.")]
-TextFile = Annotated[Path | None, typer.Option(help="The same, from a text file (UTF-8).")]
-TokenIds = Annotated[str | None, typer.Option(help="The same, from token ids I,J,... of its vocabulary.")]
-Integrate = Annotated[
-    int | None, typer.Option(min=0, help="Integrate only the first N tokens (of a text: 16 unless told; 0: none).")
-]
-Depth = Annotated[
-    int | None, typer.Option(min=1, help="Cycle the layers to this depth when measuring the tokens' consensus.")
-]
-Rtol = Annotated[float, typer.Option(help="Tolerance of the integration.")]
-MaxSteps = Annotated[int, typer.Option(min=1, help="Budget of solver steps per run.")]
+    click.option("--layer", type=int, help="Only this S6 layer (0-based; negative from the end)."),
+    click.option("--layers", help="Only these S6 layers: START:STOP, 0-based, STOP excluded."),
+    click.option("--groups", type=int, help="Number of B/C groups, where a Mamba-2 file has no config."),
+    click.option("--variant", help="Sign map of a definite parametrisation: positive, negative, mixed."),
+    click.option("--tokens", type=PATH, help="Integrate from these tokens: a .npy file (L x d_inner)."),
+    click.option("--random-tokens", type=click.IntRange(min=1), help="Integrate from L standard normal tokens."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the random tokens."),
+    click.option("--text", help="Integrate from the tokens of this text, read by the model."),
+    click.option("--text-file", type=PATH, help="The same, from a text file (UTF-8)."),
+    click.option("--token-ids", help="The same, from token ids I,J,... of its vocabulary."),
+    click.option(
+        "--integrate",
+        type=click.IntRange(min=0),
+        help="Integrate only the first N tokens (of a text: 16 unless told; 0: none).",
+    ),
+    click.option(
+        "--depth",
+        type=click.IntRange(min=1),
+        help="Cycle the layers to this depth when measuring the tokens' consensus.",
+    ),
+    click.option("--rtol", default=1e-8, help="Tolerance of the integration."),
+    click.option("--max-steps", type=click.IntRange(min=1), default=2048, help="Budget of solver steps per run."),
+)
+_TOKENS = ("tokens", "random_tokens", "text", "text_file", "token_ids")
+
+
+def of_a_checkpoint(run: Callable[..., None]) -> Callable[..., None]:
+    """Declare the options that `judge` takes."""
+    for option in reversed(_OPTIONS):
+        run = option(run)
+    return run
+
+
+def integrates(given: Mapping[str, Any]) -> bool:
+    """Whether tokens are integrated under these options."""
+    return any(given[name] is not None for name in _TOKENS) and given["integrate"] != 0
 
 
 def judge(
@@ -60,9 +81,9 @@ def judge(
     from .text import read_text, whole_numbers
 
     if sum(one is not None for one in (tokens, random_tokens, text, text_file, token_ids)) > 1:
-        raise typer.BadParameter("give one of --tokens, --random-tokens, --text, --text-file and --token-ids")
+        refuse("give one of --tokens, --random-tokens, --text, --text-file and --token-ids")
     if depth is not None and text is text_file is token_ids is None:
-        raise typer.BadParameter("--depth goes with --text, --text-file or --token-ids")
+        refuse("--depth goes with --text, --text-file or --token-ids")
     chosen = _selection(layer, layers)
     given = None if tokens is None else read_tokens(tokens)
     with progress_on_stderr("layers") as progress:
@@ -94,11 +115,11 @@ def _path(path: str | None) -> str:
 
 def _selection(layer: int | None, layers: str | None) -> list[int] | slice | None:
     if layer is not None and layers is not None:
-        raise typer.BadParameter("give --layer or --layers, not both")
+        refuse("give --layer or --layers, not both")
     if layers is None:
         return None if layer is None else [layer]
     try:
         start, stop = (int(part) if part.strip() else None for part in layers.split(":"))
     except ValueError:
-        raise typer.BadParameter(f"expected START:STOP, found {layers!r}", param_hint="--layers") from None
+        refuse(f"expected START:STOP, found {layers!r}", "--layers")
     return slice(start, stop)

@@ -1,63 +1,29 @@
 """`mamba-dynamics classify`: what a checkpoint's layers do, from their weights and from tokens."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from . import checkpoint_options as given
+from .checkpoint_options import integrates, judge, of_a_checkpoint
+from .command import as_json, command
 from .gate import Gate
-from .output import UNDECIDED_OR_DISAGREES, fail, one_line_errors, print_json
+from .output import UNDECIDED_OR_DISAGREES, fail, print_json
 
 if TYPE_CHECKING:
     from .._report import Report
 
 
-@one_line_errors
-def classify(
-    path: given.PathArgument = None,
-    layer: given.Layer = None,
-    layers: given.Layers = None,
-    groups: given.Groups = None,
-    variant: given.Variant = None,
-    tokens: given.Tokens = None,
-    random_tokens: given.RandomTokens = None,
-    seed: given.Seed = 0,
-    text: given.TextGiven = None,
-    text_file: given.TextFile = None,
-    token_ids: given.TokenIds = None,
-    integrate: given.Integrate = None,
-    depth: given.Depth = None,
-    rtol: given.Rtol = 1e-8,
-    max_steps: given.MaxSteps = 2048,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(help="End with code 4 if a layer shows one of these scenarios: a comma list."),
-    ] = None,
-    fail_on_level: Annotated[
-        str, typer.Option(help="The evidence that --fail-on asks: spectral, certified or tokens.")
-    ] = "certified",
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-) -> None:
+@command
+@of_a_checkpoint
+@click.option("--fail-on", multiple=True, help="End with code 4 if a layer shows one of these scenarios: a comma list.")
+@click.option(
+    "--fail-on-level", default="certified", help="The evidence that --fail-on asks: spectral, certified or tokens."
+)
+@as_json
+def classify(fail_on: tuple[str, ...], fail_on_level: str, json: bool, **given: Any) -> None:
     """Say what tokens do in each S6 layer of a checkpoint: eigenvalue rule, certificate, and the tokens' own ODE."""
-    integrates = any(one is not None for one in (tokens, random_tokens, text, text_file, token_ids)) and integrate != 0
-    gate = Gate.of(fail_on, fail_on_level, integrates=integrates) if fail_on else None
-    report = given.judge(
-        path=path,
-        layer=layer,
-        layers=layers,
-        groups=groups,
-        variant=variant,
-        tokens=tokens,
-        random_tokens=random_tokens,
-        seed=seed,
-        text=text,
-        text_file=text_file,
-        token_ids=token_ids,
-        integrate=integrate,
-        depth=depth,
-        rtol=rtol,
-        max_steps=max_steps,
-    )
+    gate = Gate.of(fail_on, fail_on_level, integrates=integrates(given)) if fail_on else None
+    report = judge(**given)
     _show(report, gate, json)
     end(report, gate)
 
@@ -72,7 +38,7 @@ def end(report: "Report", gate: Gate | None = None) -> None:
     if gate is not None:
         gate.end(report)
     elif not all(one.decided for one in report.layers):
-        raise typer.Exit(UNDECIDED_OR_DISAGREES)
+        raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 
 def _show(report: "Report", gate: Gate | None, json: bool) -> None:

@@ -7,13 +7,14 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.metadata import version as installed_version
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from .._documents import SCHEMA_VERSION, printable
 from .._self_check import SelfCheck, self_check
-from .output import UNDECIDED_OR_DISAGREES, as_markup, one_line_errors, print_json
+from .command import as_json, command
+from .output import UNDECIDED_OR_DISAGREES, as_markup, complain, print_json
 
 #: What every command needs, in the order of the table.
 CORE = ("numpy", "python-flint", "jax", "jaxlib", "equinox", "diffrax", "sympy", "matplotlib", "safetensors", "jinja2")
@@ -31,8 +32,9 @@ EXTRAS = {
 _REQUIREMENT = re.compile(r"""([A-Za-z0-9._-]+).*extra *== *['"]([a-z]+)['"]""")
 
 
-@one_line_errors
-def doctor(json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
+@command
+@as_json
+def doctor(json: bool) -> None:
     """Say what is installed and where it runs, and check a few numbers that are known in closed form (seconds)."""
     began = time.monotonic()
     facts = _facts()
@@ -50,8 +52,8 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="One JSON document 
         print_json(document | {"checks": [_check_document(check) for check in checks]} | seconds)
     if not ok:
         failed = ", ".join(check.name for check in checks if not check.ok)
-        typer.echo(f"mamba-dynamics: checks failed ({failed}): reinstall it into a fresh environment", err=True)
-        raise typer.Exit(UNDECIDED_OR_DISAGREES)
+        complain(f"checks failed ({failed}): reinstall it into a fresh environment")
+        raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 
 def _facts() -> dict[str, Any]:
@@ -143,4 +145,4 @@ def _print_check(check: SelfCheck) -> None:
     said = check.problem or f"error {check.error:.0e}, at most {check.tolerance:g}"
     if check.problem is None and not check.ok:
         said += f": found {check.found:.15g}, expected {check.expected:.15g}"
-    typer.echo(f"{'ok' if check.ok else 'FAILED':6}  {check.name:18}  {check.formula} ({printable(said)})")
+    click.echo(f"{'ok' if check.ok else 'FAILED':6}  {check.name:18}  {check.formula} ({printable(said)})")

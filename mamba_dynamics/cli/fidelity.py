@@ -1,12 +1,13 @@
 """`mamba-dynamics fidelity`: how ODE-like a language model is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from .._errors import LayerShapeError
-from .output import UNDECIDED_OR_DISAGREES, one_line_errors, print_json
+from .command import PATH, argument, as_json, command
+from .output import UNDECIDED_OR_DISAGREES, print_json, refuse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,30 +19,39 @@ if TYPE_CHECKING:
 TEXT = "The old man sat by the window."
 
 
-@one_line_errors
+@command
+@argument(
+    "path",
+    says="A language model's folder or file, or its id on the Hugging Face hub; without it, the bundled sample model.",
+)
+@click.option("--text", help=f"What the model reads. Default: {TEXT!r}")
+@click.option("--text-file", type=PATH, help="A UTF-8 file with what the model reads.")
+@click.option("--token-ids", help="Token ids instead of text: 1,2,3.")
+@click.option("--layer", type=int, help="Integrate the S6 part of this layer only (0-based; negative from the end).")
+@click.option("--doublings", type=click.IntRange(1, 16), default=8, help="Stacks of up to 2^N copies of an S6 layer.")
+@click.option("--halvings", type=click.IntRange(1, 12), default=4, help="Euler steps in depth down to 2^-N of a layer.")
+@click.option("--rtol", default=1e-8, help="Tolerance of the reference flow in depth, per step.")
+@click.option(
+    "--max-steps", type=click.IntRange(min=1), default=256, help="Budget of solver steps of every integration."
+)
+@click.option(
+    "--integrate", type=click.IntRange(min=1), default=32, help="Integrate the S6 part from the first N tokens only."
+)
+@click.option("--ablations/--no-ablations", default=True, help="Also leave out norm, conv, gate, skip and all of them.")
+@as_json
 def fidelity(
-    path: Annotated[
-        str | None,
-        typer.Argument(
-            help="A language model's folder or file, or its id on the Hugging Face hub; without it, the bundled sample "
-            "model."
-        ),
-    ] = None,
-    text: Annotated[str | None, typer.Option(help=f"What the model reads. Default: {TEXT!r}")] = None,
-    text_file: Annotated[Path | None, typer.Option(help="A UTF-8 file with what the model reads.")] = None,
-    token_ids: Annotated[str | None, typer.Option(help="Token ids instead of text: 1,2,3.")] = None,
-    layer: Annotated[
-        int | None, typer.Option(help="Integrate the S6 part of this layer only (0-based; negative from the end).")
-    ] = None,
-    doublings: Annotated[int, typer.Option(min=1, max=16, help="Stacks of up to 2^N copies of an S6 layer.")] = 8,
-    halvings: Annotated[int, typer.Option(min=1, max=12, help="Euler steps in depth down to 2^-N of a layer.")] = 4,
-    rtol: Annotated[float, typer.Option(help="Tolerance of the reference flow in depth, per step.")] = 1e-8,
-    max_steps: Annotated[int, typer.Option(min=1, help="Budget of solver steps of every integration.")] = 256,
-    integrate: Annotated[int, typer.Option(min=1, help="Integrate the S6 part from the first N tokens only.")] = 32,
-    ablations: Annotated[
-        bool, typer.Option("--ablations/--no-ablations", help="Also leave out norm, conv, gate, skip and all of them.")
-    ] = True,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    path: str | None,
+    text: str | None,
+    text_file: Path | None,
+    token_ids: str | None,
+    layer: int | None,
+    doublings: int,
+    halvings: int,
+    rtol: float,
+    max_steps: int,
+    integrate: int,
+    ablations: bool,
+    json: bool,
 ) -> None:
     """Say how ODE-like a language model is: the paper's limit, the residual stream as a flow, and what is dropped."""
     from .._fidelity import fidelity as measure
@@ -49,9 +59,9 @@ def fidelity(
     from .progress import progress_on_stderr
 
     if not 0 < rtol < 1:
-        raise typer.BadParameter(f"expected a tolerance between 0 and 1, found {rtol:g}", param_hint="--rtol")
+        refuse(f"expected a tolerance between 0 and 1, found {rtol:g}", "--rtol")
     if sum(one is not None for one in (text, text_file, token_ids)) > 1:
-        raise typer.BadParameter("give one of --text, --text-file and --token-ids")
+        refuse("give one of --text, --text-file and --token-ids")
     checkpoint = open_checkpoint(_path(path))
     ids = _ids(checkpoint, text, text_file, token_ids)
     with progress_on_stderr("pieces") as progress:
@@ -69,7 +79,7 @@ def fidelity(
         )
     _show(found, json)
     if not found.decided:
-        raise typer.Exit(UNDECIDED_OR_DISAGREES)
+        raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 
 def _ids(checkpoint: "Checkpoint", text: str | None, text_file: Path | None, token_ids: str | None) -> "np.ndarray":

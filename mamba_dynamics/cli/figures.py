@@ -1,11 +1,12 @@
 """`mamba-dynamics figures`: the paper's figures and ours, data and pictures, each from one name."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from .output import fail, one_line_errors, print_json
+from .command import PATH, argument, as_json, command
+from .output import fail, print_json, refuse
 from .progress import progress_on_stderr
 
 if TYPE_CHECKING:
@@ -13,25 +14,24 @@ if TYPE_CHECKING:
     from paper_figures.make import Made
 
 
-@one_line_errors
-def figures(
-    name: Annotated[list[str] | None, typer.Argument(help="Figures to make; default: all.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for data and pictures, made if need be.")] = None,
-    formats: Annotated[str, typer.Option("--formats", help="Comma list of png, svg, pdf.")] = "png,svg,pdf",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is random.")] = 0,
-    list_: Annotated[bool, typer.Option("--list", help="Say which figures there are, and make none.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-) -> None:
+@command
+@argument("names", nargs=-1, metavar="[NAME]...", says="Figures to make; default: all.")
+@click.option("--out", type=PATH, help="Folder for data and pictures, made if need be.")
+@click.option("--formats", default="png,svg,pdf", help="Comma list of png, svg, pdf.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of what is random.")
+@click.option("--list", "listed", is_flag=True, help="Say which figures there are, and make none.")
+@as_json
+def figures(names: tuple[str, ...], out: Path | None, formats: str, seed: int, listed: bool, json: bool) -> None:
     """Make figures: OUT/NAME/data.npz and OUT/NAME/NAME.png, .svg, .pdf.
 
     Data that an earlier run left in OUT from the same code and seed are used again.
     """
-    wanted = _wanted(name)
-    if list_:
+    wanted = _wanted(names)
+    if listed:
         _print_list(wanted, json)
         return
     if out is None:
-        raise typer.BadParameter("expected a folder for the figures (or --list)", param_hint="--out")
+        refuse("expected a folder for the figures (or --list)", "--out")
     endings = _endings(formats)
     from paper_figures.make import make
 
@@ -44,15 +44,15 @@ def figures(
             except OSError as error:
                 fail(f"expected to write {figure.name} into {out}, found {error.strerror}: choose another --out")
             if not json:
-                typer.echo(made[-1].files[1])
+                click.echo(made[-1].files[1])
     if json:
         print_json({"schema_version": 1, "seed": seed, "figures": [_document(one) for one in made]})
 
 
-def _wanted(names: list[str] | None) -> "list[PaperFigure]":
+def _wanted(names: tuple[str, ...]) -> "list[PaperFigure]":
     from paper_figures.catalogue import FIGURES
 
-    for name in names or ():
+    for name in names:
         if name not in FIGURES:
             fail(f"expected the name of a figure, found {name!r}: choose from {', '.join(FIGURES)}")
     return [FIGURES[name] for name in dict.fromkeys(names or FIGURES)]
@@ -64,7 +64,7 @@ def _endings(text: str) -> list[str]:
     endings = list(dict.fromkeys(text.split(",")))
     for ending in endings:
         if ending not in FORMATS:
-            raise typer.BadParameter(f"expected some of {', '.join(FORMATS)}, found {ending!r}", param_hint="--formats")
+            refuse(f"expected some of {', '.join(FORMATS)}, found {ending!r}", "--formats")
     return endings
 
 
@@ -74,7 +74,7 @@ def _print_list(wanted: "list[PaperFigure]", json: bool) -> None:
         return
     width = max(len(figure.name) for figure in wanted)
     for figure in wanted:
-        typer.echo(f"{figure.name:{width}}  {figure.title}")
+        click.echo(f"{figure.name:{width}}  {figure.title}")
 
 
 def _document(made: "Made") -> dict[str, Any]:

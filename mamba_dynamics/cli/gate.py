@@ -7,12 +7,12 @@ that was ruled out? Evidence that is undecided is no pass: it ends with the code
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from .._outcomes import Scenario, Truth
-from .output import UNDECIDED_OR_DISAGREES
+from .output import UNDECIDED_OR_DISAGREES, complain, refuse
 
 if TYPE_CHECKING:
     from .._report import LayerReport, Report
@@ -39,15 +39,15 @@ class Gate:
     def of(cls, names: Iterable[str], level: str, *, integrates: bool) -> "Gate":
         """The gate of the options as given: comma lists of scenarios, a level, and whether tokens are integrated."""
         if level not in SHOWN_BY:
-            _refuse("--fail-on-level", f"expected one of {', '.join(SHOWN_BY)}, found {level!r}")
+            refuse(f"expected one of {', '.join(SHOWN_BY)}, found {level!r}", "--fail-on-level")
         if level == "tokens" and not integrates:
-            _refuse("--fail-on-level", "tokens goes with --tokens, --random-tokens, --text, --text-file or --token-ids")
+            refuse("tokens goes with --tokens, --random-tokens, --text, --text-file or --token-ids", "--fail-on-level")
         ruled_out: set[Scenario] = set()
         for name in (part.strip() for given in names for part in given.split(",")):
             if name not in set(SHOWN_BY[level]):
                 can = ", ".join(one.value for one in Scenario if one in SHOWN_BY[level])
                 why = f"; {name} is for --fail-on-level tokens" if name in set(Scenario) else ""
-                _refuse("--fail-on", f"expected scenarios that the level {level} can show ({can}), found {name!r}{why}")
+                refuse(f"expected scenarios that the level {level} can show ({can}), found {name!r}{why}", "--fail-on")
             ruled_out |= _DIVERGENT if name == Scenario.DIVERGENT else {Scenario(name)}
         return cls(frozenset(ruled_out), level)
 
@@ -84,15 +84,10 @@ class Gate:
         if caught:
             indices = ", ".join(str(layer.slot.index) for layer in caught)
             names = ", ".join(one.value for one in Scenario if one in self.ruled_out)
-            typer.echo(
-                f"mamba-dynamics: --fail-on: {len(caught)} of {len(report.layers)} layers show {names} at the level "
-                f"{self.level}: {'layer' if len(caught) == 1 else 'layers'} {indices}",
-                err=True,
+            complain(
+                f"--fail-on: {len(caught)} of {len(report.layers)} layers show {names} at the level "
+                f"{self.level}: {'layer' if len(caught) == 1 else 'layers'} {indices}"
             )
-            raise typer.Exit(RULED_OUT)
+            raise click.exceptions.Exit(RULED_OUT)
         if not self._decided(report):
-            raise typer.Exit(UNDECIDED_OR_DISAGREES)
-
-
-def _refuse(option: str, why: str) -> NoReturn:
-    raise typer.BadParameter(why, param_hint=option)
+            raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)

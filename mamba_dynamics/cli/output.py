@@ -1,49 +1,32 @@
-"""What every command shares: errors in one line, JSON on stdout, people's text through rich."""
+"""What every command shares: one line for an error, JSON on stdout, people's text for rich."""
 
-import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import typer
+import click
 
 from .._documents import printable, to_json
-from .._errors import MambaDynamicsError
-from .._stop import READER_GONE, forget_stdout
 
 #: Exit code of a run that is done but holds an undecided or contradicted verdict.
 UNDECIDED_OR_DISAGREES = 3
 
 
-def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the package's own errors into one line on stderr and exit code 1."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except MambaDynamicsError as error:
-            fail(str(error))
-        except BrokenPipeError:
-            forget_stdout()
-            raise typer.Exit(READER_GONE) from None
-        except OSError as error:
-            where = f" {error.filename}" if error.filename else ""
-            fail(f"expected to read or write{where or ' files and stdout'}, found: {error.strerror or error}")
-        except MemoryError:
-            fail("expected enough memory, found too little: give fewer tokens or layers, or another machine")
-        except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(130) from None
-
-    return guarded
+def fail(message: str) -> NoReturn:
+    """Print one line on stderr and exit with code 1."""
+    complain(message)
+    raise click.exceptions.Exit(1)
 
 
-def fail(message: str) -> None:
-    """Print one line on stderr and exit with code 1; control characters of untrusted names are escaped."""
-    typer.echo(f"mamba-dynamics: {printable(' '.join(message.split()))}", err=True)
-    raise typer.Exit(1)
+def complain(message: str) -> None:
+    """Print one line on stderr; control characters of untrusted names are escaped."""
+    click.echo(f"mamba-dynamics: {printable(' '.join(message.split()))}", err=True)
+
+
+def refuse(why: str, option: str | None = None) -> NoReturn:
+    """End with code 2, wrong usage: what was expected, what was found."""
+    raise click.BadParameter(why, param_hint=option)
 
 
 def as_markup(text: str) -> str:
@@ -62,15 +45,15 @@ def numbers(text: str, option: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"expected numbers separated by commas, found {text!r}", param_hint=option) from None
+        refuse(f"expected numbers separated by commas, found {text!r}", option)
 
 
-def key_values(settings: list[str], option: str) -> dict[str, str]:
+def key_values(settings: Iterable[str], option: str) -> dict[str, str]:
     """{KEY: VALUE} of an option that is given any number of times."""
     pairs = [setting.partition("=") for setting in settings]
     for key, equals, _ in pairs:
         if not equals:
-            raise typer.BadParameter(f"expected KEY=VALUE, found {key!r}", param_hint=option)
+            refuse(f"expected KEY=VALUE, found {key!r}", option)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 

@@ -2,40 +2,50 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from .output import UNDECIDED_OR_DISAGREES, fail, numbers, one_line_errors, print_json
+from .command import PATH, as_json, command
+from .output import UNDECIDED_OR_DISAGREES, fail, numbers, print_json, refuse
 
 if TYPE_CHECKING:
     from .._layer import S6Layer
     from .._verdict import Verdict
 
 
-@one_line_errors
+@command
+@click.option("--x0", required=True, help="Initial tokens: v1,v2,... or a .npy file (L x D) with --layer.")
+@click.option("--mu", help="mu = S_C S_B; a comma list for several decay rates.")
+@click.option("--s-delta", type=float, help="S_Delta, the slope of the step size.")
+@click.option("--a", help="Decay rate a = exp(A_log); as many as --mu.")
+@click.option("--dt-bias", default=0.0, help="Bias b of the step size softplus(S_Delta x + b).")
+@click.option("--layer", type=PATH, help="A .npz with S_B, S_C, S_Delta (or dt_up, dt_down), A_log (or a), dt_bias.")
+@click.option("--until", type=float, help="End time t; without it, until the scenario is decided.")
+@click.option("--log-until", type=float, help="End time as ln(1 + t).")
+@click.option("--rtol", default=1e-12, help="Relative tolerance per step.")
+@click.option("--atol", default=1e-12, help="Tolerance per step on logarithmic coordinates.")
+@click.option("--max-steps", default=4096, help="Budget of solver steps.")
+@click.option("--certify", is_flag=True, help="Prove the scenario and bracket T* (D = 1, at most 8 tokens; seconds).")
+@as_json
 def simulate(
-    x0: Annotated[str, typer.Option("--x0", help="Initial tokens: v1,v2,... or a .npy file (L x D) with --layer.")],
-    mu: Annotated[str | None, typer.Option(help="mu = S_C S_B; a comma list for several decay rates.")] = None,
-    s_delta: Annotated[float | None, typer.Option(help="S_Delta, the slope of the step size.")] = None,
-    a: Annotated[str | None, typer.Option(help="Decay rate a = exp(A_log); as many as --mu.")] = None,
-    dt_bias: Annotated[float, typer.Option(help="Bias b of the step size softplus(S_Delta x + b).")] = 0.0,
-    layer: Annotated[
-        Path | None, typer.Option(help="A .npz with S_B, S_C, S_Delta (or dt_up, dt_down), A_log (or a), dt_bias.")
-    ] = None,
-    until: Annotated[float | None, typer.Option(help="End time t; without it, until the scenario is decided.")] = None,
-    log_until: Annotated[float | None, typer.Option(help="End time as ln(1 + t).")] = None,
-    rtol: Annotated[float, typer.Option(help="Relative tolerance per step.")] = 1e-12,
-    atol: Annotated[float, typer.Option(help="Tolerance per step on logarithmic coordinates.")] = 1e-12,
-    max_steps: Annotated[int, typer.Option(help="Budget of solver steps.")] = 4096,
-    certify: Annotated[
-        bool, typer.Option("--certify", help="Prove the scenario and bracket T* (D = 1, at most 8 tokens; seconds).")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    x0: str,
+    mu: str | None,
+    s_delta: float | None,
+    a: str | None,
+    dt_bias: float,
+    layer: Path | None,
+    until: float | None,
+    log_until: float | None,
+    rtol: float,
+    atol: float,
+    max_steps: int,
+    certify: bool,
+    json: bool,
 ) -> None:
     """Integrate tokens under one S6 layer into their asymptotic regime, and compare with the theory."""
     if until is not None and log_until is not None:
-        raise typer.BadParameter("give one end time, not both --until and --log-until")
+        refuse("give one end time, not both --until and --log-until")
     system, tokens = _system(x0, mu, s_delta, a, dt_bias, layer)
 
     from .._simulation_document import simulation_document
@@ -55,10 +65,10 @@ def _system(x0, mu, s_delta, a, dt_bias, layer) -> "tuple[S6Layer, object]":
 
     if layer is not None:
         if mu is not None or a is not None or s_delta is not None:
-            raise typer.BadParameter("--layer already holds the weights: leave out --mu, --s-delta and --a")
+            refuse("--layer already holds the weights: leave out --mu, --s-delta and --a")
         return read_layer(layer), read_tokens(Path(x0))
     if mu is None or s_delta is None or a is None:
-        raise typer.BadParameter("give --mu, --s-delta and --a, or a --layer file")
+        refuse("give --mu, --s-delta and --a, or a --layer file")
     rates = numbers(a, "--a")
     if min(rates) < 0:
         fail(f"--a: expected decay rates a >= 0, found {min(rates):g}; a = exp(A_log) is positive, give its magnitude")
@@ -72,7 +82,7 @@ def _exit(verdict: "Verdict", *, certify: bool) -> None:
     if verdict.trajectory.outcome is Outcome.SOLVER_FAILED:
         fail(f"expected the run to reach a decision, but {verdict.trajectory.why}; loosen --rtol or shorten --until")
     if verdict.agreement is not Truth.HOLDS or (certify and verdict.contradicted):
-        raise typer.Exit(UNDECIDED_OR_DISAGREES)
+        raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 
 def _print_tables(verdict: "Verdict", *, certify: bool) -> None:

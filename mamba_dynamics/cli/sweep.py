@@ -1,11 +1,12 @@
 """`mamba-dynamics sweep`: a phase diagram computed into a store, which goes on where it was stopped."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from .output import UNDECIDED_OR_DISAGREES, fail, key_values, one_line_errors, print_json, save_figure
+from .command import PATH, argument, as_json, command, picture
+from .output import UNDECIDED_OR_DISAGREES, fail, key_values, print_json, refuse, save_figure
 from .progress import progress_on_stderr
 
 if TYPE_CHECKING:
@@ -13,43 +14,47 @@ if TYPE_CHECKING:
     from ..sweeps.spec import Sweep
 
 
-@one_line_errors
+@command
+@argument("spec", says="A spec's name (see --list), or a TOML file.")
+@click.option("--out", type=PATH, help="Folder of the store; one that was stopped goes on.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value.")
+@picture("Picture to draw: the phase diagram.")
+@click.option("--slice", "slices", multiple=True, metavar="AXIS=VALUE", help="Where to cut an axis for --plot.")
+@click.option("--x", help="Horizontal axis of --plot.")
+@click.option("--y", help="Vertical axis of --plot.")
+@click.option("--coordinator", help="HOST:PORT of the first of several processes that share the work.")
+@click.option("--num-processes", type=click.IntRange(min=1), help="How many processes share the work.")
+@click.option("--process-id", type=click.IntRange(min=0), help="The number of this process, from 0.")
+@click.option("--list", "listed", is_flag=True, help="Say which specs there are, and compute nothing.")
+@as_json
 def sweep(
-    spec: Annotated[str | None, typer.Argument(help="A spec's name (see --list), or a TOML file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the store; one that was stopped goes on.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Picture to draw: the phase diagram.")] = None,
-    slice_: Annotated[
-        list[str] | None, typer.Option("--slice", metavar="AXIS=VALUE", help="Where to cut an axis for --plot.")
-    ] = None,
-    x: Annotated[str | None, typer.Option(help="Horizontal axis of --plot.")] = None,
-    y: Annotated[str | None, typer.Option(help="Vertical axis of --plot.")] = None,
-    coordinator: Annotated[
-        str | None, typer.Option(help="HOST:PORT of the first of several processes that share the work.")
-    ] = None,
-    num_processes: Annotated[int | None, typer.Option(min=1, help="How many processes share the work.")] = None,
-    process_id: Annotated[int | None, typer.Option(min=0, help="The number of this process, from 0.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Say which specs there are, and compute nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    spec: str | None,
+    out: Path | None,
+    settings: tuple[str, ...],
+    plot: Path | None,
+    slices: tuple[str, ...],
+    x: str | None,
+    y: str | None,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    listed: bool,
+    json: bool,
 ) -> None:
     """Integrate systems over a grid, a random design or a checkpoint's channels; killed at any moment, it goes on."""
     _require_extra()
     from ..sweeps.run import run_sweep
     from ..sweeps.spec import read_sweep, sweep_names
 
-    if list_:
+    if listed:
         for name in sweep_names():
             one = read_sweep(name)
-            typer.echo(f"{name:20}  {one.cells:8}  {one.title}")
+            click.echo(f"{name:20}  {one.cells:8}  {one.title}")
         return
     if spec is None or out is None:
-        raise typer.BadParameter("expected the name of a sweep and --out STORE (or --list)")
-    if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
-        raise typer.BadParameter(
-            f"expected a file that ends in .png, .svg or .pdf, found {plot.name!r}", param_hint="--plot"
-        )
-    processes, cuts = _processes(coordinator, num_processes, process_id), _cuts(slice_ or [])
-    one = read_sweep(spec, key_values(set_ or [], "--set"))
+        refuse("expected the name of a sweep and --out STORE (or --list)")
+    processes, cuts = _processes(coordinator, num_processes, process_id), _cuts(slices)
+    one = read_sweep(spec, key_values(settings, "--set"))
     with progress_on_stderr("cells") as show:
         swept = run_sweep(
             one, out, processes=processes, progress=lambda done, total, rate: show(done, total, f"{rate:,.0f} cells/s")
@@ -63,7 +68,7 @@ def sweep(
     else:
         _print(swept)
     if swept.undecided or swept.failed:
-        raise typer.Exit(UNDECIDED_OR_DISAGREES)
+        raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 
 def _require_extra() -> None:
@@ -79,19 +84,19 @@ def _processes(coordinator: str | None, count: int | None, number: int | None) -
     if not any(given):
         return None
     if coordinator is None or count is None or number is None:
-        raise typer.BadParameter("expected --coordinator, --num-processes and --process-id together")
+        refuse("expected --coordinator, --num-processes and --process-id together")
     from ..sweeps.run import Processes
 
     return Processes(coordinator, count, number)
 
 
-def _cuts(settings: list[str]) -> dict[str, float]:
+def _cuts(settings: tuple[str, ...]) -> dict[str, float]:
     cuts = {}
     for name, text in key_values(settings, "--slice").items():
         try:
             cuts[name] = float(text)
         except ValueError:
-            raise typer.BadParameter(f"expected a number for {name}, found {text!r}", param_hint="--slice") from None
+            refuse(f"expected a number for {name}, found {text!r}", "--slice")
     return cuts
 
 
@@ -122,5 +127,5 @@ def _document(one: "Sweep", swept: "Swept") -> dict[str, Any]:
 def _print(swept: "Swept") -> None:
     for name, count in swept.counts.items():
         if count:
-            typer.echo(f"{name:26} {count:10}  {count / swept.cells:7.2%}")
-    typer.echo(f"{swept.cells} cells in {swept.path} ({swept.computed} computed now)")
+            click.echo(f"{name:26} {count:10}  {count / swept.cells:7.2%}")
+    click.echo(f"{swept.cells} cells in {swept.path} ({swept.computed} computed now)")

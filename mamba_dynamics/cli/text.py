@@ -3,11 +3,10 @@
 import codecs
 from pathlib import Path
 
-import typer
-
 from .._errors import CheckpointError
 from ..checkpoints.base import shown
 from ..checkpoints.files import open_regular
+from .output import refuse
 
 #: A longer text file is cut by the user, not by us: its states would not fit a laptop's memory.
 MAX_BYTES = 10_000_000
@@ -35,4 +34,4 @@ def whole_numbers(given: str, option: str) -> list[int]:
     try:
         return [int(part) for part in given.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"expected whole numbers I,J,..., found {given!r}", param_hint=option) from None
+        refuse(f"expected whole numbers I,J,..., found {given!r}", option)

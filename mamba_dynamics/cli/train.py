@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from .output import fail, key_values, one_line_errors, print_json, save_figure
+from .command import PATH, argument, as_json, command, picture
+from .output import fail, key_values, print_json, refuse, save_figure
 from .progress import progress_on_stderr
 from .train_text import best_record, print_run, print_study
 
@@ -20,16 +21,24 @@ if TYPE_CHECKING:
 BETWEEN_LINES = 10.0
 
 
-@one_line_errors
+@command
+@argument("experiment", says="A spec's name (see --list), or a TOML file.")
+@click.option("--data", type=PATH, help="Folder with the task's files.")
+@click.option("--out", type=PATH, help="Folder of the run; one that was stopped goes on.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs of a study that are trained at a time.")
+@picture("Picture to draw: regimes, or a study's effects.")
+@click.option("--list", "listed", is_flag=True, help="Say which specs there are, and train nothing.")
+@as_json
 def train(
-    experiment: Annotated[str | None, typer.Argument(help="A spec's name (see --list), or a TOML file.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the task's files.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; one that was stopped goes on.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs of a study that are trained at a time.")] = 1,
-    plot: Annotated[Path | None, typer.Option(help="Picture to draw: regimes, or a study's effects.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Say which specs there are, and train nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    experiment: str | None,
+    data: Path | None,
+    out: Path | None,
+    settings: tuple[str, ...],
+    jobs: int,
+    plot: Path | None,
+    listed: bool,
+    json: bool,
 ) -> None:
     """Train a model on an experiment's task; killed at any moment and started again, it goes on bit for bit.
 
@@ -40,17 +49,13 @@ def train(
     from ..training.experiment import experiment_names, read_table
     from ..training.study import is_study
 
-    if list_:
+    if listed:
         for name in experiment_names():
-            typer.echo(f"{name:20}  {read_table(name)[1].get('title', '')}")
+            click.echo(f"{name:20}  {read_table(name)[1].get('title', '')}")
         return
     if experiment is None or out is None:
-        raise typer.BadParameter("expected the name of an experiment and --out FOLDER (or --list)")
-    if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
-        raise typer.BadParameter(
-            f"expected a file that ends in .png, .svg or .pdf, found {plot.name!r}", param_hint="--plot"
-        )
-    changes = key_values(set_ or [], "--set")
+        refuse("expected the name of an experiment and --out FOLDER (or --list)")
+    changes = key_values(settings, "--set")
     if is_study(experiment):
         _study(experiment, changes, data, out, jobs, plot, json)
     else:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 from rich.table import Table
 
 from .console import Console
@@ -23,8 +23,8 @@ def print_run(trained: "Trained", out: Path) -> None:
     """Where a run ended, and its best evaluation."""
     last, best = trained.records[-1], best_record(trained)
     early = ", stopped early" if trained.stopped_early else ""
-    typer.echo(f"step {last['step']}{early}: {last['bits']:.4f} bits, accuracy {last['accuracy']:.4f} held out")
-    typer.echo(f"best: {best['bits']:.4f} bits, accuracy {best['accuracy']:.4f} at step {best['step']} ({out})")
+    click.echo(f"step {last['step']}{early}: {last['bits']:.4f} bits, accuracy {last['accuracy']:.4f} held out")
+    click.echo(f"best: {best['bits']:.4f} bits, accuracy {best['accuracy']:.4f} at step {best['step']} ({out})")
 
 
 def print_study(document: dict[str, Any], out: Path) -> None:
@@ -44,7 +44,7 @@ def print_study(document: dict[str, Any], out: Path) -> None:
         numbers = (_number(one["effect"]), interval, _number(one["p_holm"]))
         table.add_row(as_markup(one["arm"]), as_markup(one["against"]), *numbers, one["verdict"])
     console.print(table)
-    typer.echo(f"all runs: {out / RESULTS}")
+    click.echo(f"all runs: {out / RESULTS}")
 
 
 def _number(value: float | None) -> str:

@@ -1,39 +1,39 @@
 """`mamba-dynamics verify`: every theorem checked by algebra, over random cases, by certificates and counterexamples."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from .output import UNDECIDED_OR_DISAGREES, one_line_errors, print_json
+from .command import as_json, command
+from .output import UNDECIDED_OR_DISAGREES, print_json
 from .progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from ..verification.verify import Refutation, TheoremReport, Verification
 
 
-@one_line_errors
-def verify(
-    theorem: Annotated[list[str] | None, typer.Option(help="Only this theorem; may be given several times.")] = None,
-    cases: Annotated[int, typer.Option(min=1, help="Random cases per theorem.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random cases.")] = 0,
-    processes: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per processor.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-) -> None:
+@command
+@click.option("--theorem", "theorems", multiple=True, help="Only this theorem; may be given several times.")
+@click.option("--cases", type=click.IntRange(min=1), default=200, help="Random cases per theorem.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the random cases.")
+@click.option("--processes", type=click.IntRange(min=1), help="Processes; default: one per processor.")
+@as_json
+def verify(theorems: tuple[str, ...], cases: int, seed: int, processes: int | None, json: bool) -> None:
     """Check every theorem: its proof by algebra, its conclusion over random cases, its limits by counterexample."""
     from ..verification.document import verification_document
     from ..verification.verify import verify as verify_theorems
 
     with progress_on_stderr("pieces") as show:
         found = verify_theorems(
-            theorem or None, cases=cases, seed=seed, processes=processes or os.cpu_count() or 1, progress=show
+            theorems or None, cases=cases, seed=seed, processes=processes or os.cpu_count() or 1, progress=show
         )
     if json:
         print_json(verification_document(found))
     else:
         _print_tables(found)
     if not found.complete:
-        raise typer.Exit(UNDECIDED_OR_DISAGREES)
+        raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 
 def _print_tables(found: "Verification") -> None:

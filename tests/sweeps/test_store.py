@@ -20,7 +20,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 mpl.use("Agg")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cheap_compilation import compile_for_nothing
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
 from mamba_dynamics.cli import app

@@ -1,0 +1,125 @@
+"""How commands are declared: click's, with help for arguments, defaults that are shown, and errors in one line."""
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._errors import MambaDynamicsError
+from .._stop import READER_GONE, forget_stdout
+from .output import complain, fail, refuse
+
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
+
+PATH = click.Path(path_type=Path)
+
+
+class Argument(click.Argument):
+    """An argument that says what it is for, which click's own do only since 8.5."""
+
+    def __init__(self, names: Iterable[str], says: str, **settings: Any):
+        super().__init__(tuple(names), **settings)
+        self.says = says
+
+    def help_row(self, context: click.Context) -> tuple[str, str]:
+        return self.make_metavar(context), self.says
+
+
+class Command(click.Command):
+    """A command whose help has a part for arguments."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        arguments = [one.help_row(ctx) for one in self.params if isinstance(one, Argument)]
+        options = [one.get_help_record(ctx) for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        for title, rows in (("Arguments", arguments), ("Options", [row for row in options if row is not None])):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+class Group(click.Group):
+    """Commands that are imported when they are called, and not for the list of them.
+
+    `says` is the line that the list has for each, `load` finds the command of a name.
+    """
+
+    def __init__(self, says: dict[str, str], load: Callable[[str], click.Command], **settings: Any):
+        super().__init__(no_args_is_help=True, context_settings=SETTINGS, **settings)
+        self.says, self.load = says, load
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.says)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self.load(cmd_name) if cmd_name in self.says else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.says.items()))
+
+    def main(self, *args: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+        """Run a command and exit; wrong usage is told in one line, with code 2."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **settings)
+        try:
+            code = super().main(*args, standalone_mode=False, **settings)
+        except click.exceptions.NoArgsIsHelpError as nothing:
+            nothing.show()
+            code = nothing.exit_code
+        except click.UsageError as wrong:
+            about = "mamba-dynamics" if wrong.ctx is None else wrong.ctx.command_path
+            complain(f"{wrong.format_message().rstrip('.')} (see {about} --help)")
+            code = wrong.exit_code
+        except click.Abort:
+            code = 130
+        raise SystemExit(code)
+
+
+def command(run: Callable[..., None]) -> Command:
+    """The command of a function, under its name; its docstring is the help."""
+    return click.command(name=run.__name__, cls=Command, context_settings=SETTINGS)(one_line_errors(run))
+
+
+def argument(*names: str, says: str, **settings: Any) -> Callable[[Any], Any]:
+    """An argument, which may be left out unless `required`."""
+    return click.argument(*names, cls=Argument, says=says, **({"required": False} | settings))
+
+
+def picture(says: str) -> Callable[[Any], Any]:
+    """`--plot FILE`, refused before any work where the file's name tells no format."""
+    return click.option("--plot", type=PATH, callback=_require_format, help=says)
+
+
+def _require_format(ctx: click.Context, option: click.Parameter, plot: Path | None) -> Path | None:
+    if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
+        refuse(f"expected a file that ends in .png, .svg or .pdf, found {plot.name!r}", "--plot")
+    return plot
+
+
+as_json = click.option("--json", is_flag=True, help="One JSON document on stdout.")
+
+
+def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
+    """Turn the package's own errors into one line on stderr and exit code 1."""
+
+    @functools.wraps(run)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            run(*args, **kwargs)
+        except MambaDynamicsError as error:
+            fail(str(error))
+        except BrokenPipeError:
+            forget_stdout()
+            raise click.exceptions.Exit(READER_GONE) from None
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            fail(f"expected to read or write{where or ' files and stdout'}, found: {error.strerror or error}")
+        except MemoryError:
+            fail("expected enough memory, found too little: give fewer tokens or layers, or another machine")
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(130) from None
+
+    return guarded
