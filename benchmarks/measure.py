@@ -123,6 +123,8 @@ class _Process:
 
     def __init__(self, side: Command, size: Any):
         self.line, self.environment = side.line(size), {**os.environ, **(side.environment or {})}
+        # Peers come with their bytecode; a checkout shall keep its own from the first run, which does not count.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.peak = 0
         started = self._timed()
         self.first, self.stands_for_all = started.seconds, started if side.single else None

@@ -3,6 +3,7 @@
 Signals are looked after before anything that takes time is imported.
 """
 
+import gc
 import os
 
 from ._stop import end_by_signals
@@ -13,6 +14,7 @@ def main() -> None:
     end_by_signals()
     # numpy's matrices are narrow here: a second thread of its linear algebra would only wait for a core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(50_000)  # what is imported is no garbage: looking through it takes a tenth of a short command
     from .cli import main
 
     main()

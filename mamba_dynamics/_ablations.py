@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 from ._layer import S6Layer
 from ._outcomes import Outcome, Scenario
 from ._smooth_flow import SmoothFlow
-from ._tokens_verdict import TOKEN_RTOL, tokens_verdict
+from ._token_budget import TOKEN_RTOL
+from ._tokens_verdict import tokens_verdict
 from .checkpoints.language_model import LanguageModelWeights
 from .models.block import ABLATIONS, Block, radial_rates
 from .models.loading import load_norm

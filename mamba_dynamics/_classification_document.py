@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._block_facts import BlockFacts
 from ._documents import SCHEMA_VERSION
 from ._outcomes import Scenario, TokenFate, Truth
-from ._tokens_verdict import RunPair, TokensVerdict
 from ._weights_verdict import GroupVerdict, WeightsVerdict
 from .checkpoints import Checkpoint
 
 if TYPE_CHECKING:
+    from ._block_facts import BlockFacts
     from ._report import LayerReport, Report, Text
+    from ._tokens_verdict import RunPair, TokensVerdict
     from ._verdict import Verdict
 
 
@@ -84,7 +84,7 @@ def _layer(report: "LayerReport") -> dict[str, Any]:
         "agreement": levels_agree(report),
         "block": None if report.block is None else _block(report.block),
         "dead": any(group.dead for group in weights.groups),
-        "dropped": list(weights.layer.dropped),
+        "dropped": list(weights.dropped),
         "disagreements": list(weights.disagreements),
         "warnings": list(weights.warnings),
     }
@@ -129,12 +129,18 @@ def _channels(group: GroupVerdict) -> dict[str, int]:
 
 
 def _step_size(weights: WeightsVerdict) -> dict[str, float]:
-    sizes = weights.layer.step_size_at_zero()
+    sizes = weights.step_size_at_zero
     return {
         "at_zero_min": float(sizes.min()),
-        "at_zero_median": float(np.median(sizes)),
+        "at_zero_median": _median(sizes),
         "at_zero_max": float(sizes.max()),
     }
+
+
+def _median(values: np.ndarray) -> float:
+    """numpy's own imports its masked arrays, which takes as long as a layer."""
+    ordered = np.sort(values, axis=None)
+    return float(0.5 * (ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]))
 
 
 def levels_agree(report: "LayerReport") -> dict[str, Truth] | None:
@@ -167,7 +173,7 @@ def _text(text: "Text") -> dict[str, Any]:
     }
 
 
-def _block(block: BlockFacts) -> dict[str, Any]:
+def _block(block: "BlockFacts") -> dict[str, Any]:
     return {
         "radial_rates": block.radial_rates,
         "growing_fraction": block.growing,
@@ -177,7 +183,7 @@ def _block(block: BlockFacts) -> dict[str, Any]:
     }
 
 
-def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
+def _tokens(tokens: "TokensVerdict") -> dict[str, Any]:
     cosines = tokens.alignment[np.isfinite(tokens.alignment)]
     known = cosines.size > 0
     each = tokens.statistics
@@ -224,7 +230,7 @@ def _tokens(tokens: TokensVerdict) -> dict[str, Any]:
     return document
 
 
-def _prefix(prefix: RunPair) -> dict[str, Any]:
+def _prefix(prefix: "RunPair") -> dict[str, Any]:
     """The first tokens whose run is decided where that of all is not."""
     run = prefix.verdict.trajectory
     return {
@@ -238,7 +244,7 @@ def _prefix(prefix: RunPair) -> dict[str, Any]:
     }
 
 
-def _survives(tokens: TokensVerdict) -> bool | None:
+def _survives(tokens: "TokensVerdict") -> bool | None:
     """Whether runs with half the tolerance repeat every scenario and fate; None where there was no such run."""
     pairs = [pair for pair in tokens.runs or () if pair.check is not None]
     if not pairs:

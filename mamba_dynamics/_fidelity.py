@@ -26,7 +26,7 @@ from ._layer import S6Layer
 from ._outcomes import Scenario, Truth
 from ._smooth_flow import SmoothFlow, SmoothFlowRun
 from ._stack_limit import StackLimit, stack_limit
-from ._tokens_verdict import MOST_INTEGRATED
+from ._token_budget import MOST_INTEGRATED
 from .checkpoints import Checkpoint, open_checkpoint
 from .checkpoints.language_model import LanguageModelWeights, language_model_weights
 from .models.block import Block

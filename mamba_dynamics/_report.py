@@ -6,6 +6,7 @@ imported only once tokens are to be integrated.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -13,16 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._block_facts import BlockFacts
 from ._errors import CheckpointError, LayerShapeError
 from ._layer import S6Layer
 from ._linalg import FloatArray
 from ._outcomes import Scenario, Truth
-from ._tokens_verdict import MAX_STEPS, MOST_INTEGRATED, TOKEN_RTOL, TokensVerdict, tokens_verdict, width_of
+from ._token_budget import MAX_STEPS, MOST_INTEGRATED, TOKEN_RTOL
 from ._weights_verdict import WeightsVerdict, weights_verdict
 from .checkpoints import Checkpoint, LayerSlot, open_checkpoint
+from .checkpoints.ahead import reading_ahead
 
 if TYPE_CHECKING:
+    from ._block_facts import BlockFacts
+    from ._tokens_verdict import TokensVerdict
     from .models.consensus import ConsensusCurve
 
 
@@ -35,8 +38,8 @@ class LayerReport:
 
     slot: LayerSlot
     weights: WeightsVerdict | None = None
-    tokens: TokensVerdict | None = None
-    block: BlockFacts | None = None
+    tokens: "TokensVerdict | None" = None
+    block: "BlockFacts | None" = None
     error: str | None = None
 
     @property
@@ -147,22 +150,25 @@ def classify_checkpoint(
         integrate = MOST_INTEGRATED if integrate is None else integrate
     else:
         read, inputs = None, ((index, None, None) for index in chosen)
-    reports = []
-    for done, (index, x0, block) in enumerate(inputs):
-        slot = checkpoint.layers[index]
-        if progress:
-            progress(done, len(chosen), slot.name)
-        try:
-            layer = checkpoint.layer(index)
-            weights = weights_verdict(layer)
-        except (CheckpointError, LayerShapeError) as error:
-            reports.append(LayerReport(slot, error=str(error)))
-            continue
-        x0 = x0 if reading else _tokens_for(layer, tokens, random_tokens, seed)
-        judged = None
-        if x0 is not None:
-            judged = tokens_verdict(layer, x0, rtol=rtol, max_steps=max_steps, integrate=integrate)
-        reports.append(LayerReport(slot, weights, judged, block))
+    with _layers(checkpoint, chosen, ahead=not reading) as next_layer:
+        reports = []
+        for done, (index, x0, block) in enumerate(inputs):
+            slot = checkpoint.layers[index]
+            if progress:
+                progress(done, len(chosen), slot.name)
+            try:
+                layer = next_layer()
+                weights = weights_verdict(layer)
+            except (CheckpointError, LayerShapeError) as error:
+                reports.append(LayerReport(slot, error=str(error)))
+                continue
+            x0 = x0 if reading else _tokens_for(layer, tokens, random_tokens, seed)
+            judged = None
+            if x0 is not None:
+                from ._tokens_verdict import tokens_verdict
+
+                judged = tokens_verdict(layer, x0, rtol=rtol, max_steps=max_steps, integrate=integrate)
+            reports.append(LayerReport(slot, weights, judged, block))
     whole = None if read is None else Text(*read, _consensus_of(checkpoint, read[0], depth, progress))
     if progress:
         progress(len(chosen), len(chosen), "")
@@ -174,6 +180,14 @@ def classify_checkpoint(
         given |= {"integrate": integrate, "rtol": rtol, "max_steps": max_steps}
     settings = {name: value for name, value in given.items() if value is not None}
     return Report(checkpoint, tuple(reports), checkpoint.bytes_read, whole, settings)
+
+
+def _layers(checkpoint: Checkpoint, chosen: list[int], *, ahead: bool) -> AbstractContextManager[Callable[[], S6Layer]]:
+    """The chosen layers one by one; `ahead` of their use unless something else reads the checkpoint meanwhile."""
+    if ahead and len(chosen) > 1:
+        return reading_ahead(checkpoint.layer, chosen)
+    indices = iter(chosen)
+    return nullcontext(lambda: checkpoint.layer(next(indices)))
 
 
 def _read_text(checkpoint: Checkpoint, text: str | None, ids) -> tuple[NDArray[np.int64], list[str] | None]:
@@ -194,8 +208,11 @@ def _read_text(checkpoint: Checkpoint, text: str | None, ids) -> tuple[NDArray[n
     return found, tokenizer.pieces(found)
 
 
-def _inputs_from_text(checkpoint: Checkpoint, read, chosen: list[int]) -> Iterator[tuple[int, FloatArray, BlockFacts]]:
+def _inputs_from_text(
+    checkpoint: Checkpoint, read, chosen: list[int]
+) -> "Iterator[tuple[int, FloatArray, BlockFacts]]":
     """(layer, its tokens in float64, facts of its block) for the chosen layers, in the order of the walk."""
+    from ._block_facts import BlockFacts
     from .models import walk
 
     wanted = set(chosen)
@@ -216,6 +233,8 @@ def _consensus_of(checkpoint: Checkpoint, ids, depth: int | None, progress) -> "
 
 def _tokens_for(layer: S6Layer, tokens, random_tokens: int | None, seed: int) -> FloatArray | None:
     if random_tokens is not None:
+        from ._tokens_verdict import width_of
+
         return np.random.default_rng([seed, layer.index]).normal(size=(random_tokens, width_of(layer)))
     return tokens
 

@@ -20,16 +20,10 @@ from ._errors import LayerShapeError
 from ._layer import S6Layer
 from ._linalg import FloatArray, alignment, quadratic_form
 from ._outcomes import Scenario, TokenFate, Truth
+from ._token_budget import MAX_STEPS, TOKEN_RTOL
 
 if TYPE_CHECKING:
     from ._verdict import Verdict
-
-#: Tolerances of the integration of a real layer's tokens: blow-up times are then good to about 1e-7.
-TOKEN_RTOL = 1e-8
-#: Tokens of a text that are integrated unless more are asked for.
-MOST_INTEGRATED = 16
-#: Budget of solver steps of one run.
-MAX_STEPS = 2048
 
 _NOT_CLOSED = (
     "no ODE is integrated: B, C and Delta of this kind are functions of the normed residual u, not of the scan's input "

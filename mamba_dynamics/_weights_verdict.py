@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._layer import S6Layer
-from ._linalg import Spectrum, spectrum_of_M, spectrum_of_symmetric_part
+from ._linalg import Factors, FloatArray, Spectrum, spectrum_of_M, spectrum_of_symmetric_part
 from ._outcomes import KnownBy, Scenario
 from .certificates import SignCounts, channel_signs, eigenvalue_signs, symmetric_signs
 
@@ -64,15 +64,23 @@ class GroupVerdict:
 
 @dataclass(frozen=True, eq=False)
 class WeightsVerdict:
-    """The verdict on a layer's weights: its groups, and what they say together."""
+    """The verdict on a layer's weights: its groups, what they say together, and what a report tells of the layer.
 
-    layer: S6Layer
+    `channels`, `group_axis`, `closed`, `dropped` and `step_size_at_zero` (GROUPS, STEPS) are the layer's own; its
+    matrices are not kept.
+    """
+
     groups: tuple[GroupVerdict, ...]
     spectral: Scenario
     certified: Scenario
     known_by: KnownBy
     disagreements: tuple[str, ...]
     warnings: tuple[str, ...]
+    channels: int
+    group_axis: str
+    closed: bool
+    dropped: tuple[str, ...]
+    step_size_at_zero: FloatArray
 
 
 def weights_verdict(layer: S6Layer) -> WeightsVerdict:
@@ -88,26 +96,33 @@ def weights_verdict(layer: S6Layer) -> WeightsVerdict:
         warnings.append("signs are before the norms on B, C or Delta: they stay, but rates change with the token")
     certain = all(one.symmetric_part.known_by is KnownBy.CERTIFIED for one in groups)
     return WeightsVerdict(
-        layer,
-        groups,
-        spectral,
-        certified,
-        KnownBy.CERTIFIED if certain else KnownBy.CHECKED,
-        _disagreements(layer, groups),
-        tuple(dict.fromkeys(warnings)),
+        groups=groups,
+        spectral=spectral,
+        certified=certified,
+        known_by=KnownBy.CERTIFIED if certain else KnownBy.CHECKED,
+        disagreements=_disagreements(layer, groups),
+        warnings=tuple(dict.fromkeys(warnings)),
+        channels=layer.channels,
+        group_axis=layer.group_axis,
+        closed=layer.closed,
+        dropped=layer.dropped,
+        step_size_at_zero=layer.step_size_at_zero(),
     )
 
 
 def _judge_group(layer: S6Layer, group: int) -> GroupVerdict:
     B, C, gain = layer.B_map(group), layer.C_map(group), layer.gain
-    spectrum = SignSummary.of(spectrum_of_M(B, C), eigenvalue_signs(B, C), gain)
-    symmetric = SignSummary.of(spectrum_of_symmetric_part(B, C), symmetric_signs(B, C), gain)
+    factors = Factors.of(B, C)
+    maps = B, C, factors
+    spectrum = SignSummary.of(spectrum_of_M(*maps), eigenvalue_signs(*maps), gain)
+    symmetric = SignSummary.of(spectrum_of_symmetric_part(*maps), symmetric_signs(*maps), gain)
     counts = SignCounts(symmetric.positive, symmetric.negative, symmetric.zero)
-    channels = np.sign(gain) * channel_signs(B, C)
-    dead = bool(_size(B) * _size(C) < DEAD)
+    channels = np.sign(gain) * channel_signs(*maps)
+    dead = _dead(factors)
     certain = symmetric.known_by is KnownBy.CERTIFIED
     definiteness = counts.definiteness if certain else "undecided"
-    bounded = layer.step_sizes_bounded_below(group)
+    bounded = definiteness == "negative_definite" and layer.step_sizes_bounded_below(group)
+    constant = _is_zero(B, C, factors)
     return GroupVerdict(
         spectrum=spectrum,
         symmetric_part=symmetric,
@@ -115,21 +130,24 @@ def _judge_group(layer: S6Layer, group: int) -> GroupVerdict:
         channels_convergent=int(np.sum(channels < 0)),
         channels_divergent=int(np.sum(channels > 0)),
         channels_degenerate=int(np.sum(channels == 0)),
-        spectral=Scenario.CONSTANT if _is_zero(B, C) else _spectral_rule(spectrum, min(B.shape)),
-        certified=Scenario.CONSTANT if _is_zero(B, C) else _certified_scenario(definiteness, dead, bounded),
+        spectral=Scenario.CONSTANT if constant else _spectral_rule(spectrum, min(B.shape)),
+        certified=Scenario.CONSTANT if constant else _certified_scenario(definiteness, dead, bounded),
         dead=dead,
         notes=_notes(definiteness, bounded),
     )
 
 
-def _is_zero(B, C) -> bool:
+def _is_zero(B, C, factors: Factors) -> bool:
     """Whether M = sum_n c_n b_n^T is exactly zero because every term is."""
+    if np.diagonal(factors.gram).all():
+        return False
     return not np.any(B.any(axis=1) & C.any(axis=1))
 
 
-def _size(matrix) -> float:
-    largest = float(np.max(np.abs(matrix), initial=0.0))
-    return largest * float(np.linalg.norm(matrix / largest)) if largest else 0.0
+def _dead(factors: Factors) -> bool:
+    size_B, size_C = factors.norms
+    with np.errstate(over="ignore", under="ignore"):
+        return bool(np.ldexp(size_B * size_C, factors.exponent) < DEAD)
 
 
 def _spectral_rule(found: SignSummary, rank: int) -> Scenario:

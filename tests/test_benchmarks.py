@@ -48,6 +48,13 @@ def test_a_short_call_is_repeated_after_one_that_does_not_count(monkeypatch, tak
     assert found == len(made) - 1 == calls - 1
 
 
+def test_a_command_keeps_its_bytecode_as_an_installed_package_does(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    line = [sys.executable, "-c", "import sys; sys.exit(sys.dont_write_bytecode)"]
+    one = measure.interleaved("made-up", {OURS: Command(lambda size: line)}, 1, 1)[OURS]
+    assert isinstance(one, Measured), one
+
+
 @pytest.fixture
 def found(monkeypatch):
     """`row_document` on timings that are given: size -> {side: Measured}."""

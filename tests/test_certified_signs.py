@@ -9,6 +9,7 @@ import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mamba_dynamics._linalg import Factors
 from mamba_dynamics.certificates import (
     SignCounts,
     channel_signs,
@@ -16,6 +17,7 @@ from mamba_dynamics.certificates import (
     exact,
     form_sign,
     rounding,
+    signs,
     symmetric_signs,
 )
 
@@ -177,6 +179,38 @@ def smallest_eigenvalue(value):
         return min(mpmath.eigsy(mpmath.matrix(value.tolist()), eigvals_only=True))
 
 
+@pytest.mark.parametrize("spread", [0, 9, 250, 300])
+def test_rounding_bound_encloses_the_exact_gram_matrix(spread):
+    """Rows whose squares underflow among them."""
+    rng = np.random.default_rng(9)
+    B, C = rng.normal(size=(2, 3, 60)) * 10.0 ** -np.linspace(0, spread, 3)[:, None]
+    factors = Factors.of(B, C)
+    value, error = rounding.gram(factors)
+    rows = [[Fraction(x) for x in row] for row in factors.W.tolist()]
+    for i, left in enumerate(rows):
+        for j, right in enumerate(rows):
+            off = abs(sum(a * b for a, b in zip(left, right, strict=True)) - Fraction(value[i, j]))
+            assert off <= Fraction(error[i, j])
+    assert np.all(error >= 0.5 * rounding.product(factors.W, factors.W.T)[1])
+
+
+def test_rows_of_very_different_sizes_need_no_exact_arithmetic(monkeypatch):
+    monkeypatch.setattr(exact, "is_nonsingular", lambda *given: pytest.fail("left open by rounding bounds"))
+    B, C = np.random.default_rng(10).normal(size=(2, 4, 40)) * 10.0 ** -np.arange(0, 80, 20)[:, None]
+    assert symmetric_signs(B, C) == SignCounts(4, 4, 32)
+
+
+def test_channels_of_zeros_are_not_computed_exactly(monkeypatch):
+    """A pruned layer has thousands of them."""
+    asked = []
+    monkeypatch.setattr(signs, "Fraction", lambda *given: asked.append(given) or Fraction(*given))
+    B, C = np.zeros((2, 4, 500))
+    B[:, ::2], C[:, 1::2] = 1.0, 1.0
+    B[:2, 4], C[:2, 4] = (1.0, 1.0), (1.0, -1.0)
+    assert not channel_signs(B, C).any()
+    assert 0 < len(asked) < 20
+
+
 @pytest.mark.parametrize("gap", [2.0**-k for k in range(0, 56, 5)])
 def test_positive_definite_is_said_only_where_it_is(gap):
     """A matrix with the smallest eigenvalue about `gap`, and all within an error too large or small enough for it."""
@@ -239,6 +273,9 @@ def test_discs_hold_for_every_matrix_within_the_error(gap):
     for share, decided in ((0.99, True), (1.0001, False)):
         assert (rounding.signs_by_discs(value, share * part * np.diag([1, 1, 0, 0, 0])) is not None) <= decided
         assert (rounding.signs_by_discs(value, share * part / 100 * np.eye(5)) is not None) >= decided
+    plain = np.diag([gap, -1.0])
+    assert rounding.signs_by_discs(plain, 0.99 * gap * np.diag([1, 0])) == SignCounts(1, 1, 0)
+    assert rounding.signs_by_discs(plain, 1.01 * gap * np.diag([1, 0])) is None
     normal = np.array([[gap, 0.7], [-0.7, gap]])
     assert rounding.signs_by_discs(normal, 0.49 * gap * np.eye(2)) == SignCounts(2, 0, 0)
     assert rounding.signs_by_discs(normal, 1.01 * gap * np.eye(2)) is None

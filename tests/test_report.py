@@ -64,6 +64,16 @@ def test_progress_names_every_layer_once():
     assert {total for _, total, _ in seen} == {4}
 
 
+@pytest.mark.parametrize("layers", [[2, 0, -1], slice(1, 3), [3], []])
+def test_chosen_layers_are_those_of_the_whole_report(layers):
+    every = [one.weights.groups[0].spectrum.spectrum.eigenvalues for one in classify_checkpoint(sample_path()).layers]
+    chosen = np.arange(4)[layers]
+    found = classify_checkpoint(sample_path(), layers=layers).layers
+    assert [one.slot.index for one in found] == chosen.tolist()
+    for one, index in zip(found, chosen, strict=True):
+        assert np.array_equal(one.weights.groups[0].spectrum.spectrum.eigenvalues, every[index])
+
+
 @pytest.mark.parametrize("layers", [[4], [-5], [0, 9]])
 def test_no_such_layer(layers):
     with pytest.raises(LayerShapeError, match="expected a layer from 0 to 3"):

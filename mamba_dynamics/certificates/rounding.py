@@ -7,7 +7,7 @@ What is returned holds for every matrix within the given error of the given one.
 
 import numpy as np
 
-from .._linalg import FloatArray
+from .._linalg import Factors, FloatArray, InexactArray, eigen
 from .counts import SignCounts
 
 UNIT = 2.0**-53
@@ -25,6 +25,12 @@ def gamma(terms: int) -> float:
 def product(A: FloatArray, B: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(A B, bound on its error)."""
     return A @ B, _SLACK * gamma(A.shape[1]) * (np.abs(A) @ np.abs(B)) + UNDERFLOW
+
+
+def gram(factors: Factors) -> tuple[FloatArray, FloatArray]:
+    """(W W^T, bound on its error): the sums of |terms| are at most the products of the rows' norms (Cauchy-Schwarz)."""
+    norms = np.sqrt(_SLACK * np.diagonal(factors.gram) + UNDERFLOW)
+    return factors.gram, _SLACK * gamma(factors.channels) * np.outer(norms, norms) + UNDERFLOW
 
 
 def sum_of_columns(products: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -49,38 +55,62 @@ def positive_definite(value: FloatArray, error: FloatArray) -> bool:
     return bool(np.all(np.isfinite(factor)))
 
 
-def signs_by_discs(value: FloatArray, error: FloatArray) -> SignCounts | None:
+def signs_by_discs(
+    value: FloatArray, error: FloatArray, eigenvectors: tuple[InexactArray, InexactArray | None] | None = None
+) -> SignCounts | None:
     """Signs of the real parts of the eigenvalues of every matrix K within `error` of `value`, or None if undecided.
 
     With V approximate eigenvectors, X about V^-1 and R = 1 - X V, V^-1 K V = (1 - R)^-1 X K V has K's eigenvalues and
     is nearly diagonal: it differs from S = X K V by at most |R| |S| / (1 - |R|) in the maximum norm, so Gershgorin
     discs about S's diagonal, made larger by that, contain the eigenvalues. Those that avoid the imaginary axis count
     them by side. Complex matrices are written as real ones, [Re; Im], so that nothing is asked of complex arithmetic.
+
+    `eigenvectors`: V and X, where they are at hand; no X means that V is singular.
     """
     n = len(value)
     try:
-        vectors = np.linalg.eig(value)[1]
-        inverse = np.linalg.inv(vectors)
+        vectors, inverse = eigen(value)[1:] if eigenvectors is None else eigenvectors
     except np.linalg.LinAlgError:
         return None
-    V = np.vstack([np.real(vectors), np.imag(vectors)])
-    real, imag = np.real(inverse), np.imag(inverse)
-    X = np.block([[real, -imag], [imag, real]])
+    if inverse is None:
+        return None
+    V = np.concatenate([vectors.real, vectors.imag])
+    X = np.empty((2 * n, 2 * n))
+    X[:n, :n] = X[n:, n:] = inverse.real
+    X[n:, :n] = inverse.imag
+    np.negative(inverse.imag, out=X[:n, n:])
     with np.errstate(over="ignore", invalid="ignore"):
         residual, residual_error = product(X, V)
-        residual[:n] -= np.eye(n)
+        residual.reshape(-1)[: n * n : n + 1] -= 1.0
         off = _norm(np.abs(residual) * (1 + UNIT) + residual_error)
         if not off < 0.5:
             return None
-        KV, KV_error = (np.vstack(both) for both in zip(product(value, V[:n]), product(value, V[n:]), strict=True))
-        KV_error += np.vstack([error @ np.abs(V[:n]), error @ np.abs(V[n:])])
-        S, S_error = product(X, KV)
-        S_error = S_error + np.abs(X) @ KV_error
-        beside = np.where(np.vstack([np.eye(n, dtype=bool)] * 2), 0.0, np.abs(S)) + S_error
-        radii = beside[:n].sum(axis=1) + beside[n:].sum(axis=1) + off / (1 - off) * _norm(np.abs(S) + S_error)
-        centres, radii = np.diagonal(S[:n]), _SLACK * radii
+        beside = _beside(V)  # value V and error |V| for Re V and Im V at once
+        KV, KV_error = product(value, beside)
+        KV_error += error @ np.abs(beside)
+        S, S_error = product(X, _below(KV))
+        S_error += np.abs(X) @ _below(KV_error)
+        centres = S.reshape(-1)[: n * n : n + 1]
+        sizes = np.abs(S) + S_error
+        spread = off / (1 - off) * _norm(sizes)
+        # The diagonal itself is no part of a disc's radius, its error is.
+        sizes.reshape(-1)[: n * n : n + 1] = S_error.reshape(-1)[: n * n : n + 1]
+        sizes.reshape(-1)[n * n :: n + 1] = S_error.reshape(-1)[n * n :: n + 1]
+        radii = _SLACK * (sizes[:n].sum(axis=1) + sizes[n:].sum(axis=1) + spread)
     positive, negative = int(np.sum(centres > radii)), int(np.sum(centres < -radii))
     return SignCounts(positive, negative, 0) if positive + negative == n else None
+
+
+def _beside(parts: FloatArray) -> FloatArray:
+    """[Re, Im] from [Re; Im]."""
+    n = parts.shape[1]
+    return np.concatenate([parts[:n], parts[n:]], axis=1)
+
+
+def _below(parts: FloatArray) -> FloatArray:
+    """[Re; Im] from [Re, Im]."""
+    n = len(parts)
+    return np.concatenate([parts[:, :n], parts[:, n:]])
 
 
 def _norm(parts: FloatArray) -> float:

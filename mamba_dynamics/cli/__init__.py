@@ -5,6 +5,7 @@ undecided or theory and simulation disagree; 4 done, but `classify --fail-on` fo
 130 after Ctrl-C, 143 after SIGTERM, 141 where the reader of stdout went away.
 """
 
+import gc
 import sys
 from importlib import import_module
 
@@ -74,6 +75,7 @@ def main() -> None:
 
 def _leave(code: int) -> None:
     """Exit with the code, unless stdout cannot be written."""
+    gc.freeze()  # all memory goes at once: looking for garbage in it takes a tenth of a short command
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -76,7 +76,6 @@ def judge(
 ) -> "Report":
     """`classify_checkpoint` with the options as given on the command line, its progress shown on stderr."""
     from .._report import classify_checkpoint
-    from .arrays import read_tokens
     from .progress import progress_on_stderr
     from .text import read_text, whole_numbers
 
@@ -85,7 +84,11 @@ def judge(
     if depth is not None and text is text_file is token_ids is None:
         refuse("--depth goes with --text, --text-file or --token-ids")
     chosen = _selection(layer, layers)
-    given = None if tokens is None else read_tokens(tokens)
+    given = None
+    if tokens is not None:
+        from .arrays import read_tokens
+
+        given = read_tokens(tokens)
     with progress_on_stderr("layers") as progress:
         return classify_checkpoint(
             _path(path),

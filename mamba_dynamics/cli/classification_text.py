@@ -66,7 +66,7 @@ def _signs(weights: "WeightsVerdict") -> list[str]:
         [(g.spectrum.positive, g.spectrum.negative) for g in groups],
         [(g.symmetric_part.positive, g.symmetric_part.negative) for g in groups],
     ]
-    shares = [g.channels_convergent / weights.layer.channels for g in groups]
+    shares = [g.channels_convergent / weights.channels for g in groups]
     return [*(f"{_range([p for p, _ in row])}/{_range([n for _, n in row])}" for row in rows), f"{np.mean(shares):.0%}"]
 
 
@@ -85,7 +85,7 @@ def _print_tokens(console: Console, layer: "LayerReport", tokens: "TokensVerdict
         console.print(f"  the first {tokens.integrated} integrated; by causality no later token changes what they do")
     for group, verdict in enumerate(tokens.verdicts):
         several = len(tokens.verdicts) > 1 and layer.weights is not None
-        where = f"  {layer.weights.layer.group_axis} {group + 1}: " if several and layer.weights else "  "
+        where = f"  {layer.weights.group_axis} {group + 1}: " if several and layer.weights else "  "
         console.print(where + _outcome(verdict, tokens.simulated[group]))
         prefix = tokens.prefixes[group]
         if prefix is not None:
@@ -193,7 +193,7 @@ def _print_summary(console: Console, report: "Report") -> None:
     for line in warnings:
         console.print(f"note: {as_markup(line)}")
     if judged:
-        console.print(f"dropped by the infinite-depth limit: {', '.join(judged[0].layer.dropped)}")
+        console.print(f"dropped by the infinite-depth limit: {', '.join(judged[0].dropped)}")
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -6,11 +6,11 @@ import click
 
 from .checkpoint_options import integrates, judge, of_a_checkpoint
 from .command import as_json, command
-from .gate import Gate
 from .output import UNDECIDED_OR_DISAGREES, fail, print_json
 
 if TYPE_CHECKING:
     from .._report import Report
+    from .gate import Gate
 
 
 @command
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 @as_json
 def classify(fail_on: tuple[str, ...], fail_on_level: str, json: bool, **given: Any) -> None:
     """Say what tokens do in each S6 layer of a checkpoint: eigenvalue rule, certificate, and the tokens' own ODE."""
-    gate = Gate.of(fail_on, fail_on_level, integrates=integrates(given)) if fail_on else None
+    gate = None
+    if fail_on:
+        from .gate import Gate
+
+        gate = Gate.of(fail_on, fail_on_level, integrates=integrates(given))
     report = judge(**given)
     _show(report, gate, json)
     end(report, gate)
 
 
-def end(report: "Report", gate: Gate | None = None) -> None:
+def end(report: "Report", gate: "Gate | None" = None) -> None:
     """Exit as the report asks: 1 for a layer that could not be read, 3 for one that is undecided or contradicted.
 
     With a gate it is this that decides between 0, 3 and its own code.
@@ -41,7 +45,7 @@ def end(report: "Report", gate: Gate | None = None) -> None:
         raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 
-def _show(report: "Report", gate: Gate | None, json: bool) -> None:
+def _show(report: "Report", gate: "Gate | None", json: bool) -> None:
     if json:
         from .._classification_document import classification_document
 

@@ -7,8 +7,6 @@ from typing import Any, NoReturn
 
 import click
 
-from .._documents import printable, to_json
-
 #: Exit code of a run that is done but holds an undecided or contradicted verdict.
 UNDECIDED_OR_DISAGREES = 3
 
@@ -21,6 +19,8 @@ def fail(message: str) -> NoReturn:
 
 def complain(message: str) -> None:
     """Print one line on stderr; control characters of untrusted names are escaped."""
+    from .._documents import printable
+
     click.echo(f"mamba-dynamics: {printable(' '.join(message.split()))}", err=True)
 
 
@@ -33,10 +33,14 @@ def as_markup(text: str) -> str:
     """A stranger's text for rich, whose markup it must not be taken for; control characters are escaped."""
     from rich.markup import escape
 
+    from .._documents import printable
+
     return escape(printable(text))
 
 
 def print_json(document: dict[str, Any]) -> None:
+    from .._documents import to_json
+
     sys.stdout.write(to_json(document) + "\n")
 
 

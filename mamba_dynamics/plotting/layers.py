@@ -77,7 +77,7 @@ def plot_channels(report: "Report", *, ax: Axes | None = None) -> Axes:
     has no such channels, and an empty column.
     Raises `ValueError` for a report without any.
     """
-    found = [(column, weights) for column, weights in _weights(report) if weights.layer.closed]
+    found = [(column, weights) for column, weights in _weights(report) if weights.closed]
     _require(found, "a layer whose projections read the scan's own input")
     ax = given_or_new(ax)
     names = {"convergent": "convergent", "slow_or_fast": "divergent", "degenerate": "degenerate"}
@@ -97,7 +97,7 @@ def plot_step_sizes(report: "Report", *, ax: Axes | None = None) -> Axes:
     found = _weights(report)
     _require(found, "a layer that could be read")
     ax = given_or_new(ax)
-    sizes = [weights.layer.step_size_at_zero() for _, weights in found]
+    sizes = [weights.step_size_at_zero for _, weights in found]
     low, middle, high = (np.array([of(size) for size in sizes]) for of in (np.min, np.median, np.max))
     draw_ranges(ax, np.array([column for column, _ in found], float), low, middle, high)
     return _labelled(ax, report, r"$\Delta(0)$")
@@ -144,7 +144,7 @@ def _always(report: "Report") -> bool:
 
 
 def _has_channels(report: "Report") -> bool:
-    return any(weights.layer.closed for _, weights in _weights(report))
+    return any(weights.closed for _, weights in _weights(report))
 
 
 def _has_tokens(report: "Report") -> bool:

@@ -112,10 +112,10 @@ def _row(layer: "LayerReport") -> dict[str, Cell]:
     if weights is None:
         return row | {"proved": Cell("unreadable", "unreadable")}
     row["proved"], row["rule"] = _scenario(weights.certified), _scenario(weights.spectral)
-    if weights.layer.closed:
-        share = float(np.mean([one.channels_convergent for one in weights.groups])) / weights.layer.channels
+    if weights.closed:
+        share = float(np.mean([one.channels_convergent for one in weights.groups])) / weights.channels
         row["channels"] = Cell(f"{share:.0%}", share)
-    median = float(np.median(weights.layer.step_size_at_zero()))
+    median = float(np.median(weights.step_size_at_zero))
     row["step"] = Cell(f"{median:.3g}", median)
     row["M: + / −"] = _signs([(g.spectrum.positive, g.spectrum.negative) for g in weights.groups])
     row["sym M: + / −"] = _signs([(g.symmetric_part.positive, g.symmetric_part.negative) for g in weights.groups])
@@ -142,12 +142,12 @@ def _range(values: tuple[int, ...]) -> str:
 
 def _facts(layer: "LayerReport", weights: "WeightsVerdict") -> Iterator[tuple[str, str]]:
     """(what, value) for the list of facts of one layer."""
-    slot, groups, sizes = layer.slot, weights.groups, weights.layer.step_size_at_zero()
+    slot, groups, sizes = layer.slot, weights.groups, weights.step_size_at_zero
     yield "Kind", printable(slot.kind)
     if slot.heads > 1 or len(groups) > 1:
         yield "Heads, groups", f"{slot.heads}, {len(groups)}"
     for place, group in enumerate(groups[:MOST_GROUPS]):
-        where = "" if len(groups) == 1 else f", {weights.layer.group_axis} {place + 1}"
+        where = "" if len(groups) == 1 else f", {weights.group_axis} {place + 1}"
         real = group.spectrum.spectrum.eigenvalues.real
         symmetric = group.symmetric_part.spectrum
         yield f"Eigenvalues of M{where}", f"real parts {_between(real.min(), real.max())}"
@@ -169,7 +169,7 @@ def _facts(layer: "LayerReport", weights: "WeightsVerdict") -> Iterator[tuple[st
     if layer.tokens is not None and layer.tokens.verdicts is not None:
         runs = zip(layer.tokens.verdicts[:MOST_GROUPS], layer.tokens.simulated, strict=False)
         for place, (run, seen) in enumerate(runs):
-            where = "" if len(groups) == 1 else f", {weights.layer.group_axis} {place + 1}"
+            where = "" if len(groups) == 1 else f", {weights.group_axis} {place + 1}"
             yield f"The run{where}", f"{spoken(seen)}: {run.trajectory.why}"
             yield f"What theory expects{where}", run.prediction.why
 
@@ -198,7 +198,7 @@ def _token_tables(layer: "LayerReport", tokens: "TokensVerdict", pieces: list[st
                 row += [Cell(fate.value.replace("_", " "), fate.value, fate.value)]
             row += [] if radial is None else [_signed(radial[i])]
             rows.append(row)
-        axis = layer.weights.layer.group_axis if layer.weights is not None else "group"
+        axis = layer.weights.group_axis if layer.weights is not None else "group"
         where = f", {axis} {group + 1}" if several else ""
         yield TokenTable(f"Tokens of layer {layer.slot.index}{where}", tuple(headers), rows)
 

@@ -100,7 +100,7 @@ def _scenarios(report: "Report") -> list[tuple[str, str, str]]:
 
 
 def _dropped(report: "Report") -> list[tuple[str, str]]:
-    parts = dict.fromkeys(part for layer in report.layers if layer.weights for part in layer.weights.layer.dropped)
+    parts = dict.fromkeys(part for layer in report.layers if layer.weights for part in layer.weights.dropped)
     return [(part, DROPPED.get(part, "")) for part in parts]
 
 

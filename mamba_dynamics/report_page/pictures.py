@@ -91,15 +91,15 @@ def _signs_in_words(of: "Callable[[GroupVerdict], SignSummary]") -> "Callable[[R
 def _channels_in_words(report: "Report") -> str:
     shares = [
         sum(group.channels_convergent for group in layer.weights.groups)
-        / (len(layer.weights.groups) * layer.weights.layer.channels)
+        / (len(layer.weights.groups) * layer.weights.channels)
         for layer in report.layers
-        if layer.weights is not None and layer.weights.layer.closed
+        if layer.weights is not None and layer.weights.closed
     ]
     return f"between {min(shares):.0%} and {max(shares):.0%} of a layer's channels would converge alone"
 
 
 def _step_sizes_in_words(report: "Report") -> str:
-    sizes = [layer.weights.layer.step_size_at_zero() for layer in report.layers if layer.weights]
+    sizes = [layer.weights.step_size_at_zero for layer in report.layers if layer.weights]
     medians = [float(np.median(one)) for one in sizes]
     return (
         f"layers' medians lie between {min(medians):.3g} and {max(medians):.3g}, single channels between "
@@ -157,7 +157,7 @@ def _always(report: "Report") -> bool:
 
 
 def _has_channels(report: "Report") -> bool:
-    return any(layer.weights is not None and layer.weights.layer.closed for layer in report.layers)
+    return any(layer.weights is not None and layer.weights.closed for layer in report.layers)
 
 
 def _has_tokens(report: "Report") -> bool:

@@ -111,7 +111,7 @@ def about_layer(layer: "LayerReport") -> list[str]:
         said.append("The paper's rule does not apply: some eigenvalues of M are zero or have no sign.")
     else:
         said.append(f"The paper's rule calls the layer {spoken(weights.spectral)}.")
-    sizes = weights.layer.step_size_at_zero()
+    sizes = weights.step_size_at_zero
     said.append(
         f"A very small token is taken in with step sizes from {sizes.min():.3g} to {sizes.max():.3g} "
         f"(median {np.median(sizes):.3g})."
