@@ -128,7 +128,9 @@ class Factors:
     @cached_property
     def small(self) -> FloatArray:
         """The smaller of B C^T and C^T B, which have M's non-zero eigenvalues but for the scale."""
-        return self.gram[self.states :, : self.states] if self.states <= self.channels else self.C.T @ self.B
+        if self.states > self.channels:
+            return self.C.T @ self.B
+        return self.gram[self.states :, : self.states] if "gram" in self.__dict__ else self.B @ self.C.T
 
     @cached_property
     def eigen(self) -> tuple[InexactArray, InexactArray, InexactArray | None]:

@@ -114,8 +114,8 @@ def _judge_group(layer: S6Layer, group: int) -> GroupVerdict:
     B, C, gain = layer.B_map(group), layer.C_map(group), layer.gain
     factors = Factors.of(B, C)
     maps = B, C, factors
-    spectrum = SignSummary.of(spectrum_of_M(*maps), eigenvalue_signs(*maps), gain)
     symmetric = SignSummary.of(spectrum_of_symmetric_part(*maps), symmetric_signs(*maps), gain)
+    spectrum = SignSummary.of(spectrum_of_M(*maps), eigenvalue_signs(*maps), gain)
     counts = SignCounts(symmetric.positive, symmetric.negative, symmetric.zero)
     channels = np.sign(gain) * channel_signs(*maps)
     dead = _dead(factors)

@@ -24,6 +24,8 @@ def arrays(tokens: int, dtype: str) -> tuple[np.ndarray, ...]:
 
 
 def _ours(dtype: str):
+    """One program on one device: XLA's loop over tokens keeps to one core."""
+
     def prepare(tokens: int):
         import jax
 
@@ -112,10 +114,14 @@ def _mambapy(dtype: str):
     return prepare
 
 
-def _torch_loop(dtype: str):
+def _torch_loop(dtype: str, threads: int | None = None):
+    """On as many threads as torch takes by itself, which is one for each core, or on so many."""
+
     def prepare(tokens: int):
         import torch
 
+        if threads is not None:
+            torch.set_num_threads(threads)
         x, delta, a, B, C = torch_inputs(tokens, dtype)
 
         def run():
@@ -141,6 +147,7 @@ def _row(dtype: str, name: str) -> Row:
             "ours, channels on all cores": _sharded(dtype),
             "mambapy pscan": _mambapy(dtype),
             "torch, token by token": _torch_loop(dtype),
+            "torch, token by token, one core": _torch_loop(dtype, threads=1),
             "associative_scan": _associative(dtype),
         },
         sizes=(256, 1024, 4096),
