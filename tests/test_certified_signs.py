@@ -200,6 +200,24 @@ def test_rows_of_very_different_sizes_need_no_exact_arithmetic(monkeypatch):
     assert symmetric_signs(B, C) == SignCounts(4, 4, 32)
 
 
+def test_states_without_a_common_channel_are_decided_beside_tiny_ones():
+    """M is -1e-16 or -1 on blocks: beside the products of norms the tiny ones are rounding, but the zeros are exact."""
+    own = np.kron(np.eye(64), np.ones((1, 16)))
+    size = np.where(np.arange(64) % 2, 1.0, 1e-16)[:, None]
+    assert eigenvalue_signs(own, -own * size) == SignCounts(0, 64, 960)
+
+
+def test_signs_are_found_where_floating_point_finds_no_eigenvalues(monkeypatch):
+    def fails(matrix):
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+
+    B, C = np.random.default_rng(0).normal(size=(2, 3, 20))
+    found = eigenvalue_signs(B, C)
+    monkeypatch.setattr(np.linalg, "eig", fails)
+    assert found is not None
+    assert eigenvalue_signs(B, C) == found
+
+
 def test_channels_of_zeros_are_not_computed_exactly(monkeypatch):
     """A pruned layer has thousands of them."""
     asked = []

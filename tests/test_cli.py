@@ -266,6 +266,8 @@ def test_a_run_that_decides_nothing_exits_with_3():
         ["classify", "--layers", "1-2"],
         ["classify", "--layer", "1", "--layers", "0:1"],
         ["classify", "--nonsense"],
+        ["classify", "--layer"],
+        ["classify", "--json=1"],
         ["frobnicate"],
     ],
 )

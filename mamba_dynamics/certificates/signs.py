@@ -49,11 +49,17 @@ def eigenvalue_signs(S_B: FloatArray, S_C: FloatArray, factors: Factors | None =
         value, error = (one[states:, :states] for one in gram(factors))
     else:
         value, error = product(factors.C.T, factors.B)
-    found = signs_by_discs(value, error, factors.eigen[1:])
+    try:
+        found = signs_by_discs(value, error, factors.eigen[1:])
+    except np.linalg.LinAlgError:  # no eigenvalues in floating point
+        found = None
     if found is None:
         from . import exact
 
         left, right = (S_B, S_C) if states <= channels else (S_C.T, S_B.T)
+        if states <= channels:
+            # Entry by entry: a zero between maps that share no channel is exact, which norms do not know.
+            value, error = product(factors.B, factors.C.T)
         found = exact.signs_by_discs(value, error) or exact.product_signs(left, right)
     return None if found is None else _pad(found, channels)
 

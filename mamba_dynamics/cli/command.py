@@ -28,7 +28,14 @@ class Argument(click.Argument):
 
 
 class Command(click.Command):
-    """A command whose help has a part for arguments."""
+    """A command whose help has a part for arguments, and whose errors know it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as wrong:
+            wrong.ctx = wrong.ctx or ctx
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         arguments = [one.help_row(ctx) for one in self.params if isinstance(one, Argument)]
