@@ -55,8 +55,27 @@ def test_leaving_early_ends_the_thread(taken):
     assert len(begun) <= taken + 1
 
 
-def test_leaving_by_an_error_ends_the_thread():
-    before = threading.active_count()
-    with pytest.raises(KeyError), reading_ahead(lambda index: index, range(100)):
-        raise KeyError
-    assert threading.active_count() == before
+def test_leaving_by_an_error_does_not_wait_and_ends_the_thread():
+    before, reading, may_end = threading.active_count(), threading.Event(), threading.Event()
+
+    def read(index):
+        reading.set()
+        assert may_end.wait(10)
+        return index
+
+    def interrupted():
+        assert reading.wait(10)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), reading_ahead(read, range(100)):
+        interrupted()
+    assert threading.active_count() == before + 1, "it is still reading"
+    may_end.set()
+    assert waited_for(lambda: threading.active_count() == before)
+
+
+def test_asking_for_more_than_there_are_is_an_error():
+    with reading_ahead(lambda index: index, [5]) as take:
+        assert take() == 5
+        with pytest.raises(IndexError, match="all 1 have been taken"):
+            take()
