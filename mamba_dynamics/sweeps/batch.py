@@ -25,10 +25,10 @@ from .duration import log_tail
 from .expansion import Systems
 from .stepping import (
     CODE,
+    EVALUATIONS,
     LANES,
     LANES_OF_GPU,
     OUTCOMES,
-    STAGES,
     Cells,
     Run,
     Wanted,
@@ -40,7 +40,7 @@ from .stepping import (
 FloatArray = NDArray[np.float64]
 
 #: Cells that a device is given at once, for each of its lanes.
-WAITING = 8
+WAITING = 16
 #: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
 _SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
 _TINY = float(np.finfo(float).tiny)
@@ -56,7 +56,7 @@ class Runs:
     zero. sign: of x_l, (L, B). blow_up_time, blow_up_time_error: T* and an estimate of its absolute error, (B,), NaN
     where the run did not blow up; blow_up_token: the first token (0-based) that does, -1 for none. slope: where a law
     is read off, (L, B): d ln|x_l| / d ln t at the end, or d ln|x_l| / d ln(T* - t) at a blow-up. steps,
-    rhs_evaluations: of the run and of the one that tells the error of T*, (B,).
+    rhs_evaluations: of the run and of the one that tells the error of T*, (B,); an expansion counts as one.
     """
 
     outcome: NDArray[np.int8]
@@ -240,7 +240,7 @@ class _Ends:
             blow_up_token=np.where(blew_up, np.argmax(runs_away, axis=0), -1).astype(np.int16),
             slope=self._slopes(blew_up),
             steps=steps,
-            rhs_evaluations=1 + steps * STAGES,
+            rhs_evaluations=1 + steps * EVALUATIONS,
         )
 
     def _slopes(self, blew_up) -> FloatArray:
@@ -267,15 +267,15 @@ class _Device:
         self.lanes, self.waiting = jax.device_put((none, self._waiting(np.zeros(0, int))), self.sharding)
         self.inside, self.moved = 0, None
 
-    def go_on(self, runs: NDArray) -> None:
-        """Begin these runs, at most `room`, and go on with those it has."""
+    def go_on(self, runs: NDArray, others: bool) -> None:
+        """Begin these runs, at most `room`, and go on with those it has; `others` wait for lanes already."""
         self.inside += len(runs)
         if not self.inside:
             return
         if len(runs):
             self.waiting = jax.device_put(self._waiting(runs), self.sharding)
-        count = jax.device_put(np.asarray(len(runs)), self.sharding)
-        self.moved = advance(self.lanes, self.waiting, count, jax.device_put(self.thresholds, self.sharding))
+        given = jax.device_put((np.asarray(len(runs)), np.asarray(others), self.thresholds), self.sharding)
+        self.moved = advance(self.lanes, self.waiting, *given)
 
     def harvest(self, ends: _Ends) -> NDArray:
         """Wait for what `go_on` began, and take the ends; returns the runs that are to follow."""
@@ -314,5 +314,5 @@ def _work_off(cells: _Cells, ends: _Ends, devices: list[_Device]) -> None:
         for device in devices:
             waiting = np.concatenate([waiting, device.harvest(ends)])
             taken = min(share, device.room, len(waiting))
-            device.go_on(waiting[:taken])
+            device.go_on(waiting[:taken], others=len(waiting) > taken)
             waiting = waiting[taken:]

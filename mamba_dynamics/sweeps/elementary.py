@@ -7,6 +7,7 @@ exponential is also to be had in two parts, e^x = mantissa 2^power, which no siz
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -20,8 +21,8 @@ from ..dynamics.base import AnyArray
 #: ln 2 in two parts; the first has 21 bits, so that its multiples up to 2^32 are exact.
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LOG2_E = 1.0 / math.log(2.0)
-#: The powers of two that are normal numbers, and what is added to the power in an exponent's bits.
-_LEAST_POWER, _LARGEST_POWER, _BIAS = -1022.0, 1023.0, 1023.0
+#: What is added to the power in an exponent's bits; the powers on both sides of those of normal numbers.
+_BIAS, _POWER_OF_ZERO, _POWER_OF_INFINITY = 1023.0, -1023.0, 1024.0
 #: Added to an integer, they leave it in the lowest bits of the sum: any integer, or one that is not negative.
 _ANY_TO_LOW_BITS, _TO_LOW_BITS = 1.5 * 2.0**52, 2.0**52
 _FRACTION, _BITS_OF_ONE, _BITS_OF_2_52 = (1 << 52) - 1, 1023 << 52, 1075 << 52
@@ -64,20 +65,32 @@ def exponential(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
 
 def exponential_in_parts(x: Float[AnyArray, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """(mantissa, power) with e^x = mantissa 2^power: mantissa in [0.7, 1.42], power an integer; NaN where x is."""
+    over_one, power = _reduced(x)
+    return 1.0 + over_one, power
+
+
+def exponential_less_one(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
+    """e^x - 1, with all its digits where x is small."""
+    over_one, power = _reduced(x)
+    return jnp.where(power == 0, over_one, times_power_of_two(1.0 + over_one, power) - 1.0)
+
+
+def _reduced(x: Any) -> tuple[Any, Any]:
+    """(m - 1, p) with e^x = m 2^p."""
     power = jax.lax.round(x * _LOG2_E, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     rest = (x - power * _LN2_HIGH) - power * _LN2_LOW
     # Of larger x it would tell the rounding alone.
     rest = jnp.where(jnp.abs(x) > 1e15, 0.0, rest)
-    return 1.0 + rest * _polynomial(_EXPONENTIAL, rest), power
+    return rest * _polynomial(_EXPONENTIAL, rest), power
 
 
 def times_power_of_two(mantissa: Float[AnyArray, "*shape"], power: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """mantissa 2^power for integers `power`: 0 below 2^-1022, infinity above 2^1023."""
-    below, above = power < _LEAST_POWER, power > _LARGEST_POWER
-    within = jnp.where(below | above, 0.0, power)
-    bits = jax.lax.bitcast_convert_type(within + (_ANY_TO_LOW_BITS + _BIAS), jnp.int64) << 52
-    found = mantissa * jax.lax.bitcast_convert_type(bits, jnp.float64)
-    return jnp.where(below, 0.0, jnp.where(above, jnp.inf, found))
+    # Exponents' bits for zero and infinity. Compared, not clipped: a vector instruction each.
+    power = jnp.where(power < _POWER_OF_ZERO, _POWER_OF_ZERO, power)
+    power = jnp.where(power > _POWER_OF_INFINITY, _POWER_OF_INFINITY, power)
+    bits = jax.lax.bitcast_convert_type(power + (_ANY_TO_LOW_BITS + _BIAS), jnp.int64) << 52
+    return jax.lax.bitcast_convert_type(bits, jnp.float64) * mantissa
 
 
 def log1p_over(e: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
@@ -98,6 +111,14 @@ def logarithm(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     found = power * _LN2_HIGH + (f - (s * (f - s * s * _polynomial(_LOGARITHM, s * s)) - power * _LN2_LOW))
     found = jnp.where(x >= 2.0**-1022, found, jnp.where(x >= 0, -jnp.inf, jnp.nan))
     return jnp.where(x == jnp.inf, jnp.inf, found)
+
+
+def logarithm_over(g: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
+    """ln(1 + g) / g; NaN below -1."""
+    # Near 0 ln(1 + g) = 2 atanh(s), without the rounding of 1 + g.
+    s = g / (2.0 + g)
+    near = (2.0 + s * s * _polynomial(_LOGARITHM, s * s)) / (2.0 + g)
+    return jnp.where(jnp.abs(g) < 0.29, near, logarithm(1.0 + g) / g)
 
 
 def log_add_exp(a: Float[AnyArray, "*shape"], b: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
@@ -121,6 +142,14 @@ def kept(never: Bool[AnyArray, ""], *arrays: AnyArray) -> tuple[Array, ...]:
 
     # A GPU would wait for the processor to tell the loop's end; its compiler also keeps what several loops read.
     return jax.lax.platform_dependent(never, *arrays, cpu=passed, default=lambda never, *arrays: arrays)
+
+
+def in_order(terms: Iterable[Any]) -> Any:
+    """A sum whose order is that of its terms, whatever the compiler would rather do."""
+    total, *rest = terms
+    for term in rest:
+        total = total + term
+    return total
 
 
 def _polynomial(coefficients: list[float], x) -> Any:

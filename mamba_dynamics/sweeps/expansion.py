@@ -22,12 +22,13 @@ from jaxtyping import Array, Bool, Float
 
 from ..dynamics.base import AnyArray
 from ..dynamics.step_size import TAIL
-from .elementary import exponential, exponential_in_parts, kept, log1p_over, logarithm, times_power_of_two
+from .elementary import exponential, exponential_in_parts, in_order, kept, log1p_over, logarithm, times_power_of_two
+from .multiderivative import KNOWN
 
 Series = list[Any]
 
-#: Orders in which the clock's rate is expanded at the end of a step.
-ORDER = 4
+#: Orders in which the field and the clock's rate are expanded at the end of a step, as many as the next one needs.
+ORDER = KNOWN - 1
 
 
 class Systems(NamedTuple):
@@ -68,15 +69,22 @@ class _Drive(NamedTuple):
 def rates(systems: Systems, y: Float[AnyArray, "L W"]) -> Rates:
     """The field at y = ln|x|."""
     drive = _drive(systems, y)
-    _, rate, bound, total = _scan(systems, [drive.weight], [drive.decay], [])
-    return _found(systems, drive, rate, bound, total)
+    own = jnp.broadcast_to(drive.weight[:, None], drive.decay.shape)
+    h, _, total = _states(systems, own, drive.decay)
+    return _found(systems, drive, h, total)
 
 
-def _found(systems: Systems, drive: "_Drive", rate, bound, total) -> Rates:
+def _found(systems: Systems, drive: "_Drive", h, total) -> Rates:
+    rate, bound = (_over_states(weights, h) for weights in (systems.mu, jnp.abs(systems.mu)))
     active = systems.sign != 0
-    velocity = jnp.where(active, rate / total, 0.0)
+    velocity = jnp.where(active, rate * (1.0 / total), 0.0)
     restlessness = jnp.where(active, jnp.where(bound > 0, jnp.abs(rate) / bound, 1.0), 0.0)
     return Rates(velocity, restlessness, drive.scale + logarithm(total))
+
+
+def _over_states(weights: Float[AnyArray, "N W"], h: Float[Array, "L N W"]) -> Float[Array, "L W"]:
+    """sum_n weights_n h_ln."""
+    return in_order(weights[n] * h[:, n] for n in range(h.shape[1]))
 
 
 def _drive(systems: Systems, y) -> _Drive:
@@ -89,7 +97,7 @@ def _drive(systems: Systems, y) -> _Drive:
     small = times_power_of_two(closed, closed_power)
     (quotient,) = kept(systems.never, log1p_over(small))
     positive = z > 0
-    step = jnp.maximum(z, 0.0) + small * quotient
+    step = jnp.where(positive, z, 0.0) + small * quotient
     u_mantissa = mantissa * mantissa * jnp.where(positive, step, quotient * closed)
     u_power = jnp.where(systems.sign == 0, -jnp.inf, 2 * power + jnp.where(positive, 0.0, closed_power))
     largest = jnp.max(u_power, axis=0)
@@ -105,60 +113,53 @@ def _drive(systems: Systems, y) -> _Drive:
     )
 
 
-def _scan(systems: Systems, weight: Series, decay: Series, states: Series):
-    """(h_k, r_k, its bound, the sum of the bounds) of the highest order k that `weight` has, given h of those below.
-
-        h_l,k = u_l,k + sum_{j <= k} decay_l,j h_{l-1,k-j}
+def _states(systems: Systems, own: Float[Array, "L N W"], decay: Float[Array, "L N W"]):
+    """(h_l and h_{l-1} for h_l = own_l + decay_l h_{l-1}, the sum of sum_n |mu_n| h_ln over tokens that are not zero).
 
     A loop over the tokens, not written out: a compiler that fuses what is written out computes it anew for every token.
     """
-    k = len(weight) - 1
 
     def step(carry, token):
         before, total = carry
-        own, decays, lower, active = token
-        h = own + _in_order(decays[j] * before[k - j] for j in range(k + 1))
-        rate = _in_order(systems.mu * h)
-        bound = _in_order(jnp.abs(systems.mu) * h)
-        return ([*lower, h], total + jnp.where(active, bound, 0.0)), (h, rate, bound)
+        own, decay, active = token
+        h = own + decay * before
+        bound = in_order(jnp.abs(systems.mu) * h)
+        return (h, total + jnp.where(active, bound, 0.0)), (h, before)
 
-    nothing = jnp.zeros_like(systems.mu)
-    tokens = (weight[k], decay[: k + 1], states, systems.sign != 0)
-    start = ([nothing] * (k + 1), jnp.zeros_like(systems.s))
-    (_, total), (h, rate, bound) = jax.lax.scan(step, start, tokens)
-    return h, rate, bound, total
+    start = (jnp.zeros_like(own[0]), jnp.zeros_like(systems.s))
+    (_, total), (h, before) = jax.lax.scan(step, start, (own, decay, systems.sign != 0))
+    return h, before, total
 
 
-def _in_order(terms):
-    """A sum whose order is that of its terms, whatever the compiler would rather do."""
-    total, *rest = terms
-    for term in rest:
-        total = total + term
-    return total
-
-
-def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Float[Array, "K W"]]:
-    """(the rates at y, Taylor coefficients 0..ORDER of f = -ln rho along the orbit)."""
+def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Series, Float[Array, "K W"]]:
+    """(the rates at y, Taylor coefficients 0..ORDER of dy/ds and of f = -ln rho along the orbit)."""
     drive = _drive(systems, y)
     series = _Series(systems, drive, y)
-    h, rate, bound, total = _scan(systems, series.weight, series.decay, [])
-    found = _found(systems, drive, rate, bound, total)
-    states, totals, velocities, log_total = [h], [total], [found.velocity], [logarithm(total)]
+    own = jnp.broadcast_to(drive.weight[:, None], drive.decay.shape)
+    h, before, total = _states(systems, own, drive.decay)
+    found = _found(systems, drive, h, total)
+    states = [before]
+    per_total = 1.0 / total
+    totals, velocities, log_total, slopes = [total], [found.velocity], [logarithm(total)], [total]
     for k in range(1, ORDER + 1):
-        series.extend(velocities[-1] / k)
-        h, rate, _, total = _scan(systems, series.weight, series.decay, states)
-        states.append(h)
+        series.extend(velocities)
+        own = series.weight[k][:, None] + in_order(series.decay[j] * states[k - j] for j in range(1, k + 1))
+        h, before, total = _states(systems, own, drive.decay)
+        rate = _over_states(systems.mu, h)
+        states.append(before)
         totals.append(total)
-        drawn = _in_order(totals[j] * velocities[k - j] for j in range(1, k + 1))
-        velocities.append(jnp.where(systems.sign != 0, (rate - drawn) / totals[0], 0.0))
-        known = [(j / k) * log_total[j] * totals[k - j] for j in range(1, k)]
-        log_total.append((total - _in_order(known) if known else total) / totals[0])
-    scales = [drive.scale, *series.scale[1:]]
-    return found, jnp.stack([-(scale + one) for scale, one in zip(scales, log_total, strict=True)])
+        drawn = in_order(totals[j] * velocities[k - j] for j in range(1, k + 1))
+        velocities += kept(systems.never, jnp.where(systems.sign != 0, (rate - drawn) * per_total, 0.0))
+        # The slope of ln(total), order k - 1.
+        known = [slopes[j] * totals[k - j] for j in range(1, k)]
+        slopes.append((k * total - in_order(known) if known else total) * per_total)
+        log_total.append(slopes[k] / k)
+    f = jnp.stack([-(scale + one) for scale, one in zip(series.scale, log_total, strict=True)])
+    return found, velocities, f
 
 
 class _Series:
-    """The tokens' series, one order at a time."""
+    """The tokens' series, one order at a time: values, and slopes along the orbit (x' = dx/ds), whose order is less."""
 
     def __init__(self, systems: Systems, drive: _Drive, y):
         self.systems = systems
@@ -166,45 +167,48 @@ class _Series:
         # Beyond the tail Delta is e^z to rounding, and the rounding error of d ln Delta / dz - 1 would be multiplied
         # by powers of z: there it is 1 exactly.
         self.tail = z < TAIL
-        self.y, self.x, self.z = [y], [drive.x], [z]
-        self.opening, self.step, self.weight, self.decay = [drive.opening], [drive.step], [drive.weight], [drive.decay]
-        self.log_slope = [jnp.where(self.tail, 1.0, drive.log_slope)]
+        self.largest = _first_largest(jnp.where(systems.sign == 0, -jnp.inf, 2 * y + jnp.minimum(z, 0.0)))
         # With the dot for d/dz: opening. = opening (1 - opening), log_slope. = log_slope (1 - opening - log_slope).
+        self.x, self.opening, self.weight, self.decay = [drive.x], [drive.opening], [drive.weight], [drive.decay]
+        self.log_slope = [jnp.where(self.tail, 1.0, drive.log_slope)]
         self.closing = [1.0 - drive.opening]
         self.bend = [jnp.where(self.tail, 0.0, self.closing[0] - drive.log_slope)]
+        self.scale = [drive.scale]
+        self.z_slope: Series = []
+        self.step_slope: Series = []
+        self.exponent_slope: Series = []
         self.opened: Series = []
         self.bent: Series = []
-        self.largest = _first_largest(jnp.where(systems.sign == 0, -jnp.inf, 2 * y + jnp.minimum(z, 0.0)))
-        # Order 0 of the logarithm of `weight` enters nowhere.
-        self.scale, self.exponent = [drive.scale], [y]
 
-    def extend(self, y):
-        """Add order k = len(self.y), given y_k."""
-        k, systems = len(self.y), self.systems
-        self.opened.append(_convolved(k - 1, self.opening, self.closing))
-        self.bent.append(_convolved(k - 1, self.log_slope, self.bend))
-        self.y.append(y)
-        self.x.append(_integral(k, self.y, self.x))
-        self.z.append(systems.s * self.x[k])
-        self.step.append(_integral(k, self.z, self.opening))
-        exponent = 2 * self.y[k] + _integral(k, self.z, self.log_slope)
-        self.scale.append(jnp.sum(jnp.where(self.largest, exponent, 0.0), axis=0))
-        self.exponent.append(exponent - self.scale[k])
-        self.weight.append(_integral(k, self.exponent, self.weight))
-        self.decay.append(_integral(k, [-systems.a * one[:, None] for one in self.step], self.decay))
-        self.opening.append(_integral(k, self.z, self.opened))
+    def extend(self, velocities: Series):
+        """Add order k = len(velocities), given dy/ds below it."""
+        k, systems = len(velocities), self.systems
+        (x_slope,) = kept(systems.never, _product(velocities, self.x))
+        self.z_slope.append(systems.s * x_slope)
+        self.x.append(x_slope / k)
+        exponent = 2 * velocities[-1] + _product(self.z_slope, self.log_slope)
+        step_slope, exponent = kept(systems.never, _product(self.z_slope, self.opening), exponent)
+        self.step_slope.append(step_slope)
+        scale = jnp.sum(jnp.where(self.largest, exponent, 0.0), axis=0)
+        self.scale.append(scale / k)
+        self.exponent_slope.append(exponent - scale)
+        self.weight.append(_product(self.exponent_slope, self.weight) / k)
+        # Along the states, from here on.
+        decay_slope = in_order(
+            one[:, None] * other for one, other in zip(self.step_slope, reversed(self.decay), strict=True)
+        )
+        self.decay.append(-systems.a / k * decay_slope)
+        self.opened.append(_product(self.opening, self.closing))
+        self.bent.append(_product(self.log_slope, self.bend))
+        self.opening.append(_product(self.z_slope, self.opened) / k)
         self.closing.append(-self.opening[k])
-        self.log_slope.append(_integral(k, self.z, self.bent))
+        self.log_slope.append(_product(self.z_slope, self.bent) / k)
         self.bend.append(jnp.where(self.tail, 0.0, self.closing[k] - self.log_slope[k]))
 
 
-def _integral(k: int, inner: Series, outer: Series):
-    """Coefficient k of the integral of outer d(inner): sum_j (j / k) inner_j outer_{k-j}."""
-    return _in_order((j / k) * inner[j] * outer[k - j] for j in range(1, k + 1))
-
-
-def _convolved(k: int, one: Series, other: Series):
-    return _in_order(one[j] * other[k - j] for j in range(k + 1))
+def _product(one: Series, other: Series):
+    """The highest coefficient that two series of one length tell of their product."""
+    return in_order(p * q for p, q in zip(one, reversed(other), strict=True))
 
 
 def _first_largest(power: Float[Array, "L W"]):

@@ -1,7 +1,7 @@
 """Many runs at once: one compiled program that takes steps in every lane, each with its own step size.
 
-It does what `solve` does with one run (logarithmic coordinates, growth clock, the same explicit method of order 8, the
-same thresholds), but judges after every step, and takes time from Taylor coefficients instead of samples between steps.
+It does what `solve` does with one run (logarithmic coordinates, growth clock, the same thresholds), but judges after
+every step, and takes both the step and its time from Taylor expansions at its ends, which are cheap for many at once.
 A lane never looks at its neighbours: what a cell's run is does not depend on which others are computed with it, on how
 many devices, or in which order. Lanes that are done stand still until enough of them are; then they are emptied, and
 filled with cells that wait.
@@ -11,7 +11,6 @@ import math
 from functools import partial
 from typing import NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,8 +24,9 @@ from ..dynamics.base import AnyArray
 from ..dynamics.step_size import log_size_when_shut
 from ..dynamics.tokens import LARGEST
 from .duration import clock_until, log_duration, log_tail
-from .elementary import exponential, kept, log_add_exp, logarithm
-from .expansion import ORDER, Rates, Systems, expand, rates
+from .elementary import exponential, exponential_less_one, kept, log_add_exp, logarithm
+from .expansion import ORDER, Rates, Series, Systems, expand, rates
+from .multiderivative import KNOWN, METHOD_ORDER, STAGES, step_error, step_from
 
 #: The outcomes in the order of their codes; RUNNING is not one of them.
 OUTCOMES = tuple(Outcome)
@@ -36,10 +36,10 @@ _UNDECIDED = CODE[Outcome.BUDGET_EXHAUSTED]
 #: What a lane holds that holds no cell.
 EMPTY = -2
 #: Lanes of one device, as many as stay in a core's cache or as fill a GPU. Fixed numbers, so that a device's program is
-#: the same for every amount of work.
-LANES, LANES_OF_GPU = 512, 65536
+#: the same for every amount of work. On a processor no power of two: rows that far apart would share places in a cache.
+LANES, LANES_OF_GPU = 416, 65536
 #: Lanes are emptied and filled when one in so many is done, and so many steps are taken after the last cell has a lane.
-SHARE_DONE, SEGMENT = 8, 32
+SHARE_DONE, SEGMENT = 16, 32
 #: The longest first step.
 FIRST_STEP = 1.0
 #: The error of a step's duration is that of a rule of lower order, so many times too large.
@@ -47,15 +47,14 @@ CLOCK_SLACK = 30.0
 #: A requested time has been reached when ln(1 + t) is within this share of it.
 LANDED = 1e-13
 
-_TABLEAU = diffrax.Dopri8().tableau
-assert isinstance(_TABLEAU, diffrax.ButcherTableau)
-_SOLUTION, _ERROR = _TABLEAU.b_sol[:-1].tolist(), _TABLEAU.b_error[:-1].tolist()
-#: Evaluations of the field for each step tried; the last is the expansion at its end.
-STAGES = len(_SOLUTION)
-_ROWS = np.array([[*row, *[0.0] * (STAGES - len(row))] for row in _TABLEAU.a_lower[:-1]])
+#: Evaluations of the field for each step tried, the expansion at its end among them.
+EVALUATIONS = STAGES + 1
+#: The estimate of a step's error is close to the error itself, of which several add up.
+_SHARE_OF_TOLERANCE = 0.25
 _NEGLIGIBLE, _KEEPS_PACE, _BEYOND_ROUNDING = 40.0, 1e-6, 40.0
-#: ln of the first step over tolerance^(1/8) and the series' reach.
-_FIRST = math.log(2.0)
+#: ln of the first step over tolerance^(1/order) and the series' reach.
+_FIRST = math.log(1.5)
+_PER_ORDER = 1.0 / (METHOD_ORDER + 1)
 
 
 class Wanted(NamedTuple):
@@ -95,13 +94,15 @@ class Run(NamedTuple):
 class Lanes(NamedTuple):
     """The cells of a device's lanes, what does not change while they run, and their runs.
 
-    log_goal: ln t at the end. log_size_when_shut: ln|x_l| where a token shuts its step size.
+    log_goal: ln t at the end. log_size_when_shut: ln|x_l| where a token shuts its step size. series: the Taylor
+    coefficients of dy/ds where the run stands, the lowest of which is `run.velocity`.
     """
 
     cells: Cells
     log_goal: Float[AnyArray, " W"]
     log_size_when_shut: Float[AnyArray, "L W"]
     run: Run
+    series: list[Float[AnyArray, "L W"]]
 
 
 def no_lanes(tokens: int, states: int, width: int) -> Lanes:
@@ -116,7 +117,7 @@ def no_lanes(tokens: int, states: int, width: int) -> Lanes:
     systems = Systems(numbers(states), numbers(states), numbers(), numbers(), numbers(tokens))
     wanted = Wanted(numbers(), numbers(), numbers(), integers())
     cells = Cells(integers(), systems, wanted, numbers(tokens))
-    return Lanes(cells, numbers(), numbers(tokens), no_runs(tokens, width))
+    return Lanes(cells, numbers(), numbers(tokens), no_runs(tokens, width), [numbers(tokens) for _ in range(KNOWN)])
 
 
 def no_runs(tokens: int, width: int) -> Run:
@@ -150,11 +151,18 @@ class Progress(NamedTuple):
 
 
 @partial(jax.jit, compiler_options=WIDEST_VECTORS)
-def advance(lanes: Lanes, waiting: Cells, count: Int[AnyArray, ""], thresholds: dict[str, Array]) -> Progress:
+def advance(
+    lanes: Lanes,
+    waiting: Cells,
+    count: Int[AnyArray, ""],
+    others: Bool[AnyArray, ""],
+    thresholds: dict[str, Array],
+) -> Progress:
     """Let the runs in the lanes go on, and after them the first `count` cells that wait, until all have a lane.
 
-    From there it goes on until lanes are wanted for others: one in SHARE_DONE is done, or SEGMENT steps are over.
-    `thresholds` are the fields of a `Horizon`, as numbers.
+    From there it goes on until lanes are wanted for others: one in SHARE_DONE is done, or SEGMENT steps are over. If
+    there are no `others` yet, only runs that blew up can have any. `thresholds` are the fields of a `Horizon`, as
+    numbers.
     """
     # Numbers of the program's input, so that one program serves every horizon.
     horizon = Horizon(**thresholds)  # pyright: ignore[reportArgumentType]
@@ -172,19 +180,21 @@ def advance(lanes: Lanes, waiting: Cells, count: Int[AnyArray, ""], thresholds: 
         def goes_on(inner):
             steps, lanes = inner
             code = lanes.run.code
-            enough = jnp.sum(code >= 0) * SHARE_DONE >= width
+            wanted = jnp.where((taken < count) | others, code >= 0, code == CODE[Outcome.BLEW_UP])
+            enough = jnp.sum(wanted) * SHARE_DONE >= width
             return jnp.any(code == RUNNING) & ~enough & ((taken < count) | (steps < SEGMENT))
 
         def step(inner):
             steps, lanes = inner
-            return steps + 1, lanes._replace(run=_stepped(lanes, horizon))
+            return steps + 1, _stepped(lanes, horizon)
 
         _, lanes = jax.lax.while_loop(goes_on, step, (jnp.asarray(0), progress.lanes))
         return jnp.asarray(False), taken, progress._replace(lanes=lanes)
 
     begun = Progress(lanes, room(lanes.cells.which), jax.tree.map(room, lanes.run), jnp.asarray(0))
     start = (jnp.asarray(True), jnp.asarray(0), begun)
-    return jax.lax.while_loop(lambda carry: carry[0] | (carry[1] < count), one_round, start)[2]
+    _, taken, progress = jax.lax.while_loop(lambda carry: carry[0] | (carry[1] < count), one_round, start)
+    return _exchanged(progress, ready, taken, count)[1]
 
 
 def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""], Progress]:
@@ -192,7 +202,9 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
     lanes = progress.lanes
     code = lanes.run.code
     done, is_open = code >= 0, code != RUNNING
-    done_first = jnp.argsort(~done)
+    lane = jnp.arange(done.shape[0])
+    # Those that are done, in a row; what follows them is overwritten by those that are done later.
+    done_first = jnp.zeros_like(lane).at[jnp.where(done, jnp.cumsum(done) - 1, lane.shape[0])].set(lane, mode="drop")
     place = taken + jnp.cumsum(is_open) - 1
     filled = is_open & (place < count)
 
@@ -210,7 +222,7 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
         code=jnp.where(filled, RUNNING, jnp.where(is_open, EMPTY, code)),
     )
     after = Progress(
-        lanes=Lanes(cells, log_goal, log_size, run),
+        lanes=Lanes(cells, log_goal, log_size, run, lanes.series),
         which=written(progress.which, lanes.cells.which),
         ended=jax.tree.map(written, progress.ended, lanes.run),
         gone=progress.gone + jnp.sum(done),
@@ -218,29 +230,32 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
     return taken + jnp.sum(filled), after
 
 
-def _first_step(f: Float[Array, "K W"], wanted: Wanted) -> Float[Array, " W"]:
-    """A step to begin with, from how far ln rho is about a power series; mostly a longer one would pass too."""
-    shortest = jnp.max(jnp.stack([logarithm(jnp.abs(f[k])) / k for k in range(1, ORDER + 1)]), axis=0)
-    found = jnp.minimum(exponential(_FIRST + 0.125 * logarithm(wanted.rtol + wanted.atol) - shortest), FIRST_STEP)
+def _first_step(y: Float[Array, "L W"], series: Series, wanted: Wanted) -> Float[Array, " W"]:
+    """A step to begin with, from how far y is about its Taylor polynomial; mostly a longer one would pass too."""
+    sizes = [logarithm(jnp.max(jnp.abs(one), axis=0)) / (k + 1) for k, one in enumerate(series) if k > 0]
+    shortest = jnp.max(jnp.stack(sizes), axis=0)
+    tolerance = wanted.atol + wanted.rtol * jnp.min(jnp.abs(y), axis=0)
+    found = jnp.minimum(exponential(_FIRST + _PER_ORDER * logarithm(tolerance) - shortest), FIRST_STEP)
     # Where a coefficient has left float64's range, it tells nothing.
     return jnp.where(found > MIN_STEP, found, 1e-2)
 
 
-def _stepped(lanes: Lanes, horizon: Horizon) -> Run:
-    """The runs after one more step has been tried in those that go on; one that is fresh is looked at where it is."""
+def _stepped(lanes: Lanes, horizon: Horizon) -> Lanes:
+    """After one more step has been tried in the runs that go on; one that is fresh is looked at where it is."""
     (cells, run), never = (lanes.cells, lanes.run), lanes.cells.systems.never
     wanted, h, fresh = cells.wanted, run.h, run.fresh
-    trial, error = _explicit(cells.systems, run)
+    trial = step_from(lambda y: rates(cells.systems, *kept(never, y)).velocity, run.y, lanes.series, h)
     # Chosen, not multiplied by a step of 0: what a lane held before may be no number.
     (y,) = kept(never, jnp.where(fresh, cells.y, trial))
-    found, f = expand(cells.systems, y)
+    found, series, f = expand(cells.systems, y)
+    error = step_error(y - run.y, lanes.series, series, h)
     spent, clock_error = log_duration(run.f, f, h, never)
     log_t = log_add_exp(run.log_t, spent)
     tolerance = wanted.atol + wanted.rtol * jnp.maximum(jnp.abs(run.y), jnp.abs(y))
     of_tokens = jnp.max(jnp.abs(error) / tolerance, axis=0)
     # The clock takes no part where the tolerance is below its rounding.
     of_clock = clock_error * exponential(spent - log_t) / (CLOCK_SLACK * jnp.maximum(wanted.rtol, 1e-14))
-    ratio = jnp.maximum(of_tokens, of_clock)
+    ratio = jnp.maximum(of_tokens, of_clock) / _SHARE_OF_TOLERANCE
     log_t, ratio = kept(never, log_t, jnp.where(jnp.isfinite(ratio) & jnp.isfinite(log_t), ratio, jnp.inf))
     accurate = ratio <= 1
 
@@ -249,7 +264,7 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Run:
     landed = accurate & (jnp.abs(late) <= margin)
     beyond = accurate & (late > margin)
     accepted = accurate & ~beyond
-    factor = jnp.clip(0.9 * exponential(logarithm(jnp.maximum(ratio, 1e-30)) * -0.125), 0.2, 10.0)
+    factor = jnp.clip(0.9 * exponential(logarithm(jnp.maximum(ratio, 1e-30)) * -_PER_ORDER), 0.2, 10.0)
     next_h = jnp.minimum(h * factor, MAX_STEP)
     back, ahead = kept(never, *(_landing(h, f, log_t, lanes.log_goal, late=late) for late in (True, False)))
     next_h = jnp.where(beyond, back, jnp.where(accepted, jnp.minimum(next_h, ahead), next_h))
@@ -271,11 +286,11 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Run:
     running = run.code == RUNNING
     takes, code = kept(never, running & (fresh | accepted), code)
     stop_log_rate = jnp.where(accepted, judged.stop_log_rate, run.stop_log_rate)
-    return Run(
+    after = Run(
         y=jnp.where(takes, y, run.y),
         velocity=jnp.where(takes, found.velocity, run.velocity),
         f=jnp.where(takes, f, run.f),
-        h=jnp.where(fresh, _first_step(f, wanted), next_h),
+        h=jnp.where(fresh, _first_step(y, series, wanted), next_h),
         log_t=jnp.where(takes, jnp.where(fresh, -jnp.inf, log_t), run.log_t),
         log_blow_up_time=jnp.where(
             running, jnp.where(code == CODE[Outcome.BLEW_UP], judged.log_blow_up_time, -jnp.inf), run.log_blow_up_time
@@ -285,6 +300,9 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Run:
         shrinking=jnp.where(fresh, 0, jnp.where(accepted, shrinking, run.shrinking)),
         fresh=fresh & ~running,
         code=jnp.where(running, code, run.code).astype(run.code.dtype),
+    )
+    return lanes._replace(
+        run=after, series=[jnp.where(takes, *each) for each in zip(series, lanes.series, strict=True)]
     )
 
 
@@ -296,30 +314,10 @@ def _at_the_start(cells: Cells, found: Rates):
     return jnp.where(jnp.isfinite(found.log_rate), code, still)
 
 
-def _explicit(systems: Systems, run: Run):
-    """(y after a step, its error estimate). The stages are a loop, which is compiled once instead of twelve times."""
-
-    def stage(i, stages):
-        y = run.y + run.h * _combined(jnp.asarray(_ROWS)[i - 1], stages)
-        return jax.lax.dynamic_update_index_in_dim(stages, rates(systems, *kept(systems.never, y)).velocity, i, 0)
-
-    first = jnp.zeros((STAGES, *run.y.shape)).at[0].set(run.velocity)
-    stages = jax.lax.fori_loop(1, STAGES, stage, first)
-    return run.y + run.h * _combined(_SOLUTION, stages), run.h * _combined(_ERROR, stages)
-
-
-def _combined(weights, stages: Float[Array, "S L W"]) -> Float[Array, "L W"]:
-    """The sum of weight times stage, in order."""
-    total = weights[0] * stages[0]
-    for j in range(1, STAGES):
-        total = total + weights[j] * stages[j]
-    return total
-
-
 def _landing(h, f, log_t, log_goal, *, late: bool):
     """The step that ends at the requested time: from here, or (late) from the start of the step that overshot it."""
     high, low = (log_t, log_goal) if late else (log_goal, log_t)
-    log_gap = high + logarithm(-jnp.expm1(jnp.minimum(low - high, 0.0)))
+    log_gap = high + logarithm(-exponential_less_one(jnp.minimum(low - high, 0.0)))
     reach = clock_until(log_gap, f, -1.0 if late else 1.0)
     if late:
         shorter = h + reach

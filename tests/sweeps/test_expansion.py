@@ -43,34 +43,37 @@ def expanded():
 
     one, y = systems()
     with jax.enable_x64(True):
-        found, f = jax.jit(expand)(Systems(*map(jnp.asarray, one)), jnp.asarray(y))
-        return one, y, found, np.asarray(f)
+        found, velocities, f = jax.jit(expand)(Systems(*map(jnp.asarray, one)), jnp.asarray(y))
+        return one, y, found, np.asarray(velocities), np.asarray(f)
 
 
 def test_the_field_is_the_definition_s(expanded):
-    one, y, found, f = expanded
+    one, y, found, velocities, f = expanded
     for i in range(COUNT):
         velocity, log_rate = by_definition(one, y[:, i], i)
         np.testing.assert_allclose(found.velocity[:, i], velocity, rtol=1e-11, atol=1e-12)
+        np.testing.assert_array_equal(velocities[0, :, i], found.velocity[:, i])
         assert f[0, i] == pytest.approx(-log_rate, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("i", range(0, COUNT, 3))
 def test_what_an_expansion_leaves_out_is_of_order_five(expanded, i):
-    """-ln rho along the orbit, by another method, against its Taylor polynomial: the error falls like h^(ORDER + 1)."""
-    one, y, _, f = expanded
+    """-ln rho and dy/ds along orbits, by another method, against Taylor polynomials: errors like h^(ORDER + 1)."""
+    one, y, _, velocities, f = expanded
     # In units of the fastest change, so that all systems are looked at alike.
     unit = 0.5 / max(np.abs(f[k, i]) ** (1 / k) for k in range(1, ORDER + 1))
     steps = unit * np.array([1.0, 0.5, 0.25])
-    errors = []
+    errors, of_velocities = [], []
     for h in steps:
         run = solve_ivp(
             lambda _, state: by_definition(one, state, i)[0], (0, h), y[:, i], method="DOP853", rtol=1e-13, atol=1e-15
         )
-        exact = -by_definition(one, run.y[:, -1], i)[1]
-        errors.append(abs(exact - sum(f[k, i] * h**k for k in range(ORDER + 1))))
-    assert errors[0] < 0.1
-    assert errors[-1] < 1e-11 or errors[0] / errors[-1] > 2.0 ** (2 * (ORDER + 0.5))
+        velocity, log_rate = by_definition(one, run.y[:, -1], i)
+        errors.append(abs(log_rate + sum(f[k, i] * h**k for k in range(ORDER + 1))))
+        of_velocities.append(np.abs(velocity - sum(velocities[k, :, i] * h**k for k in range(ORDER + 1))).max())
+    for error in (errors, of_velocities):
+        assert error[0] < 0.1
+        assert error[-1] < 1e-11 or error[0] / error[-1] > 2.0 ** (2 * (ORDER + 0.5))
 
 
 CURVES = {
