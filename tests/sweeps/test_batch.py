@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from scipy.integrate import quad
+from scipy.integrate import quad, solve_ivp
 
 from mamba_dynamics import Horizon, Outcome, S6Layer, solve, token_dynamics
 from mamba_dynamics._errors import LayerShapeError, SolveError
@@ -190,6 +190,29 @@ def test_constant_step_size_is_solvable(mu):
     assert x[0] == pytest.approx(x1 / np.sqrt(w), rel=1e-10)
     assert x[1] == pytest.approx(-1 / np.sqrt(w**q / x2**2 + (w - w**q) / (x1**2 * (1 - q))), rel=1e-10)
     np.testing.assert_array_equal(x[2:], 0)
+
+
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-8, 1e-11])
+def test_errors_are_what_was_asked_for(tolerance):
+    """Of eight tokens on their way to zero, against another method in ln(1 + t) at far tighter tolerances."""
+    x0 = np.random.default_rng(5).uniform(0.2, 2.0, (8, 6)) * [1.0, -1.0, 1.0, 1.0, -1.0, 1.0]
+    goal = 8.0
+    runs = solve_many(mu=-1.0, s_delta=1.0, a=1.0, x0=x0, log_until=goal, rtol=tolerance, atol=tolerance)
+
+    def field(s, y, sign):
+        x, h, rates = sign * np.exp(y), 0.0, []
+        for one, delta in zip(x, np.logaddexp(0.0, x), strict=True):
+            h = one * one * delta + np.exp(-delta) * h
+            rates.append(-h * np.exp(s))
+        return rates
+
+    worst = 0.0
+    for i, one in enumerate(x0.T):
+        sign = np.sign(one)
+        run = solve_ivp(field, (0, goal), np.log(np.abs(one)), "DOP853", args=(sign,), rtol=1e-13, atol=1e-14)
+        allowed = tolerance * (1 + np.abs(run.y[:, -1]))
+        worst = max(worst, np.max(np.abs(runs.log_abs_x[:, i] - run.y[:, -1]) / allowed))
+    assert 1e-4 < worst < 1
 
 
 @pytest.mark.parametrize(("s", "b", "x0"), [(1.0, 0.0, 0.05), (-2.0, -3.0, 1.3), (0.3, 4.0, 20.0)])
