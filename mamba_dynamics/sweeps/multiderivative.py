@@ -17,8 +17,6 @@ has order 10, and an error 252 times smaller than that of a Taylor polynomial of
 from collections.abc import Callable, Sequence
 from math import factorial
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -84,22 +82,16 @@ def step_from(
     series: _Series,
     h: Float[AnyArray, " W"],
 ) -> Float[Array, "L W"]:
-    """y after steps h, one for each lane, given the Taylor coefficients of y' where they begin.
+    """y after steps h, one for each lane, given the Taylor coefficients of y' where they begin."""
+    powers, stages = _powers(h), []
 
-    The stages are a loop, which is compiled once instead of five times.
-    """
-    powers = _powers(h)
+    def at(row):
+        known = [row[k] * powers[k] * series[k] for k in range(KNOWN)]
+        return y + in_order([*known, *(weight * one for weight, one in zip(row[KNOWN:], stages, strict=False))])
 
-    def combined(weights, stages):
-        known = in_order((weights[k] * powers[k]) * series[k] for k in range(KNOWN))
-        return y + known + in_order(weights[KNOWN + j] * stages[j] for j in range(STAGES))
-
-    def stage(i, stages):
-        at = combined(jnp.asarray(_STAGE_ROWS)[i], stages)
-        return jax.lax.dynamic_update_index_in_dim(stages, h * field(at), i, 0)
-
-    stages = jax.lax.fori_loop(0, STAGES, stage, jnp.zeros((STAGES, *y.shape)))
-    return combined(_END_ROW.tolist(), stages)
+    for row in _STAGE_ROWS.tolist():
+        stages.append(h * field(at(row)))
+    return at(_END_ROW.tolist())
 
 
 def step_error(
