@@ -7,6 +7,7 @@ run is judged: has a token blown up, has everything come to rest, is the horizon
 """
 
 import math
+import sys
 import time
 from dataclasses import dataclass, replace
 
@@ -116,7 +117,8 @@ def solve(
     if until is not None:
         log_until = float(np.log1p(until))
     tokens = _checked_tokens(dynamics, x0)
-    method = Method(solver or diffrax.Dopri8(), rtol, atol)
+    # A zero token has neither error nor size: it is within no tolerance at all, unless there is a least one.
+    method = Method(solver or diffrax.Dopri8(), rtol, max(atol, sys.float_info.min))
     with jax.enable_x64(True), where_it_pays(tokens.size):
         run = _Run(dynamics.in_log_coordinates(tokens), method, max_steps, horizon, log_until).go()
         if run.blow_up is not None:

@@ -342,6 +342,13 @@ def test_numbers_that_mean_nothing_are_refused(given):
         solve(scalar(1.0, 1.0), [1.0, 0.5], **given)
 
 
+def test_a_zero_token_needs_no_absolute_tolerance():
+    dynamics, x0 = scalar(-1.0, 1.0, 1.0), [1.0, 0.0, 0.5]
+    relative, absolute = (solve(dynamics, x0, until=10.0, rtol=1e-9, atol=atol) for atol in (0.0, 1e-9))
+    assert relative.outcome is Outcome.REACHED_UNTIL
+    np.testing.assert_allclose(relative.log_abs[-1], absolute.log_abs[-1], rtol=1e-7)
+
+
 def test_until_zero_is_the_start():
     for given in (dict(until=0.0), dict(log_until=0.0)):
         found = solve(scalar(1.0, 1.0), [1.0, 0.5], **given)

@@ -146,6 +146,8 @@ class _Cells:
         except ValueError:
             shapes = ", ".join(f"{name} {one.shape}" for name, one in arrays.items())
             raise LayerShapeError(f"solve_many: expected one number of cells, the last axis, found {shapes}") from None
+        # A zero token has neither error nor size: it is within no tolerance at all, unless there is a least one.
+        arrays["atol"] = np.where(arrays["atol"] == 0, _TINY, arrays["atol"])
         wide = {
             name: _wide(one, count, states if name in ("mu", "a") else one.shape[:-1]) for name, one in arrays.items()
         }

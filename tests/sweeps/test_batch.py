@@ -249,6 +249,15 @@ def test_nothing_moves():
     assert np.all(np.isneginf(runs.log_abs_x))
 
 
+def test_a_zero_token_needs_no_absolute_tolerance():
+    options = dict(until=10.0, rtol=1e-9)
+    relative, absolute = (
+        scalar(-1.0, 1.0, 1.0, 0.0, [1.0, 0.0, 0.5, 2.0], atol=atol, **options) for atol in (0.0, 1e-9)
+    )
+    assert relative.outcomes() == [Outcome.REACHED_UNTIL]
+    np.testing.assert_allclose(relative.log_abs_x, absolute.log_abs_x, rtol=1e-7)
+
+
 def test_a_budget_that_is_too_small_decides_nothing(many):
     some, runs = many
     short = solve_many(**some, max_steps=np.where(np.arange(24) % 2, 4096, 20))
