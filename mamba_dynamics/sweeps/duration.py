@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..dynamics.base import AnyArray
-from .elementary import exponential, kept, logarithm, logarithm_over
+from .elementary import exponential, kept, logarithm
 from .expansion import ORDER
 
 #: The rule ends where f would have fallen by so much, if it fell on as it begins to; what lies beyond is left out. Its
@@ -103,4 +103,5 @@ def log_tail(f: Float[AnyArray, "K W"]) -> Float[Array, " W"]:
 def clock_until(log_time: Float[Array, " W"], f: Float[Array, "K W"], sign: float) -> Float[Array, " W"]:
     """About how far the clock runs in the time e^log_time: int_0^s exp(f + f' s) ds = sign e^log_time, nan if never."""
     growth = sign * f[1] * exponential(log_time - f[0])
-    return sign * exponential(log_time - f[0]) * logarithm_over(growth)
+    linear = jnp.where(jnp.abs(growth) < 1e-8, 1.0 - growth / 2, jnp.log1p(growth) / growth)
+    return sign * exponential(log_time - f[0]) * linear

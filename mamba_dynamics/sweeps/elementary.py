@@ -65,23 +65,11 @@ def exponential(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
 
 def exponential_in_parts(x: Float[AnyArray, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """(mantissa, power) with e^x = mantissa 2^power: mantissa in [0.7, 1.42], power an integer; NaN where x is."""
-    over_one, power = _reduced(x)
-    return 1.0 + over_one, power
-
-
-def exponential_less_one(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
-    """e^x - 1, with all its digits where x is small."""
-    over_one, power = _reduced(x)
-    return jnp.where(power == 0, over_one, times_power_of_two(1.0 + over_one, power) - 1.0)
-
-
-def _reduced(x: Any) -> tuple[Any, Any]:
-    """(m - 1, p) with e^x = m 2^p."""
     power = jax.lax.round(x * _LOG2_E, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     rest = (x - power * _LN2_HIGH) - power * _LN2_LOW
     # Of larger x it would tell the rounding alone.
     rest = jnp.where(jnp.abs(x) > 1e15, 0.0, rest)
-    return rest * _polynomial(_EXPONENTIAL, rest), power
+    return 1.0 + rest * _polynomial(_EXPONENTIAL, rest), power
 
 
 def times_power_of_two(mantissa: Float[AnyArray, "*shape"], power: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
@@ -111,14 +99,6 @@ def logarithm(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     found = power * _LN2_HIGH + (f - (s * (f - s * s * _polynomial(_LOGARITHM, s * s)) - power * _LN2_LOW))
     found = jnp.where(x >= 2.0**-1022, found, jnp.where(x >= 0, -jnp.inf, jnp.nan))
     return jnp.where(x == jnp.inf, jnp.inf, found)
-
-
-def logarithm_over(g: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
-    """ln(1 + g) / g; NaN below -1."""
-    # Near 0 ln(1 + g) = 2 atanh(s), without the rounding of 1 + g.
-    s = g / (2.0 + g)
-    near = (2.0 + s * s * _polynomial(_LOGARITHM, s * s)) / (2.0 + g)
-    return jnp.where(jnp.abs(g) < 0.29, near, logarithm(1.0 + g) / g)
 
 
 def log_add_exp(a: Float[AnyArray, "*shape"], b: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:

@@ -69,8 +69,7 @@ class _Drive(NamedTuple):
 def rates(systems: Systems, y: Float[AnyArray, "L W"]) -> Rates:
     """The field at y = ln|x|."""
     drive = _drive(systems, y)
-    own = jnp.broadcast_to(drive.weight[:, None], drive.decay.shape)
-    h, _, total = _states(systems, own, drive.decay)
+    h, _, total = _states(systems, drive.weight[:, None], drive.decay)
     return _found(systems, drive, h, total)
 
 
@@ -113,7 +112,7 @@ def _drive(systems: Systems, y) -> _Drive:
     )
 
 
-def _states(systems: Systems, own: Float[Array, "L N W"], decay: Float[Array, "L N W"]):
+def _states(systems: Systems, own: Float[Array, "L _ W"], decay: Float[Array, "L N W"]):
     """(h_l and h_{l-1} for h_l = own_l + decay_l h_{l-1}, the sum of sum_n |mu_n| h_ln over tokens that are not zero).
 
     A loop over the tokens, not written out: a compiler that fuses what is written out computes it anew for every token.
@@ -126,6 +125,7 @@ def _states(systems: Systems, own: Float[Array, "L N W"], decay: Float[Array, "L
         bound = in_order(jnp.abs(systems.mu) * h)
         return (h, total + jnp.where(active, bound, 0.0)), (h, before)
 
+    own = jnp.broadcast_to(own, decay.shape)
     start = (jnp.zeros_like(own[0]), jnp.zeros_like(systems.s))
     (_, total), (h, before) = jax.lax.scan(step, start, (own, decay, systems.sign != 0))
     return h, before, total
@@ -135,8 +135,7 @@ def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Series, 
     """(the rates at y, Taylor coefficients 0..ORDER of dy/ds and of f = -ln rho along the orbit)."""
     drive = _drive(systems, y)
     series = _Series(systems, drive, y)
-    own = jnp.broadcast_to(drive.weight[:, None], drive.decay.shape)
-    h, before, total = _states(systems, own, drive.decay)
+    h, before, total = _states(systems, drive.weight[:, None], drive.decay)
     found = _found(systems, drive, h, total)
     states = [before]
     per_total = 1.0 / total

@@ -11,7 +11,7 @@ T the Taylor polynomial. The nodes and what the conditions leave free were chose
 over is small.
 
 The expansion where the step ends, needed for the next one, tells the error: Hermite's quadrature from both expansions
-has order 10, and an error 252 times smaller than that of a Taylor polynomial of this order.
+has order 2 K, and an error that is (2 K)! / (K!)^2 times smaller than that of a Taylor polynomial of this order.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,13 +50,13 @@ COEFFICIENTS[np.tril_indices(STAGES, -1)] = [
     0.15423302124840291011,
 ]
 
-#: Powers of h by their order in a series of y'.
-_POWERS = np.arange(KNOWN)
+#: Of the coefficients that are known.
+_ORDERS = np.arange(KNOWN)
 
 
 def _row(node: float, weights: np.ndarray) -> np.ndarray:
     """What the moments v_k h^(k+1) and the stages h F(Y_j) are to be multiplied with for y at a node."""
-    moments = node ** (_POWERS + 1) / (_POWERS + 1) - weights @ NODES[:, None] ** _POWERS
+    moments = node ** (_ORDERS + 1) / (_ORDERS + 1) - weights @ NODES[:, None] ** _ORDERS
     return np.concatenate([moments, weights])
 
 
@@ -71,7 +71,6 @@ def _hermite_weights() -> list[float]:
 
 
 _HERMITE = _hermite_weights()
-
 
 _Series = Sequence[Float[AnyArray, "L W"]]
 

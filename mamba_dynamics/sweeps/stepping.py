@@ -24,7 +24,7 @@ from ..dynamics.base import AnyArray
 from ..dynamics.step_size import log_size_when_shut
 from ..dynamics.tokens import LARGEST
 from .duration import clock_until, log_duration, log_tail
-from .elementary import exponential, exponential_less_one, kept, log_add_exp, logarithm
+from .elementary import exponential, kept, log_add_exp, logarithm
 from .expansion import ORDER, Rates, Series, Systems, expand, rates
 from .multiderivative import KNOWN, METHOD_ORDER, STAGES, step_error, step_from
 
@@ -49,7 +49,7 @@ LANDED = 1e-13
 
 #: Evaluations of the field for each step tried, the expansion at its end among them.
 EVALUATIONS = STAGES + 1
-#: The estimate of a step's error is close to the error itself, of which several add up.
+#: Estimates of a step's errors are close to the errors themselves, of which several add up.
 _SHARE_OF_TOLERANCE = 0.25
 _NEGLIGIBLE, _KEEPS_PACE, _BEYOND_ROUNDING = 40.0, 1e-6, 40.0
 #: ln of the first step over tolerance^(1/order) and the series' reach.
@@ -94,15 +94,15 @@ class Run(NamedTuple):
 class Lanes(NamedTuple):
     """The cells of a device's lanes, what does not change while they run, and their runs.
 
-    log_goal: ln t at the end. log_size_when_shut: ln|x_l| where a token shuts its step size. series: the Taylor
-    coefficients of dy/ds where the run stands, the lowest of which is `run.velocity`.
+    log_goal: ln t at the end. log_size_when_shut: ln|x_l| where a token shuts its step size. bends: the Taylor
+    coefficients of dy/ds where the run stands, but for the lowest, which is `run.velocity`.
     """
 
     cells: Cells
     log_goal: Float[AnyArray, " W"]
     log_size_when_shut: Float[AnyArray, "L W"]
     run: Run
-    series: list[Float[AnyArray, "L W"]]
+    bends: list[Float[AnyArray, "L W"]]
 
 
 def no_lanes(tokens: int, states: int, width: int) -> Lanes:
@@ -117,7 +117,7 @@ def no_lanes(tokens: int, states: int, width: int) -> Lanes:
     systems = Systems(numbers(states), numbers(states), numbers(), numbers(), numbers(tokens))
     wanted = Wanted(numbers(), numbers(), numbers(), integers())
     cells = Cells(integers(), systems, wanted, numbers(tokens))
-    return Lanes(cells, numbers(), numbers(tokens), no_runs(tokens, width), [numbers(tokens) for _ in range(KNOWN)])
+    return Lanes(cells, numbers(), numbers(tokens), no_runs(tokens, width), [numbers(tokens) for _ in range(ORDER)])
 
 
 def no_runs(tokens: int, width: int) -> Run:
@@ -222,7 +222,7 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
         code=jnp.where(filled, RUNNING, jnp.where(is_open, EMPTY, code)),
     )
     after = Progress(
-        lanes=Lanes(cells, log_goal, log_size, run, lanes.series),
+        lanes=Lanes(cells, log_goal, log_size, run, lanes.bends),
         which=written(progress.which, lanes.cells.which),
         ended=jax.tree.map(written, progress.ended, lanes.run),
         gone=progress.gone + jnp.sum(done),
@@ -232,7 +232,7 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
 
 def _first_step(y: Float[Array, "L W"], series: Series, wanted: Wanted) -> Float[Array, " W"]:
     """A step to begin with, from how far y is about its Taylor polynomial; mostly a longer one would pass too."""
-    sizes = [logarithm(jnp.max(jnp.abs(one), axis=0)) / (k + 1) for k, one in enumerate(series) if k > 0]
+    sizes = [logarithm(jnp.max(jnp.abs(series[k]), axis=0)) / (k + 1) for k in range(1, KNOWN)]
     shortest = jnp.max(jnp.stack(sizes), axis=0)
     tolerance = wanted.atol + wanted.rtol * jnp.min(jnp.abs(y), axis=0)
     found = jnp.minimum(exponential(_FIRST + _PER_ORDER * logarithm(tolerance) - shortest), FIRST_STEP)
@@ -244,11 +244,12 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Lanes:
     """After one more step has been tried in the runs that go on; one that is fresh is looked at where it is."""
     (cells, run), never = (lanes.cells, lanes.run), lanes.cells.systems.never
     wanted, h, fresh = cells.wanted, run.h, run.fresh
-    trial = step_from(lambda y: rates(cells.systems, *kept(never, y)).velocity, run.y, lanes.series, h)
+    before = [run.velocity, *lanes.bends]
+    trial = step_from(lambda y: rates(cells.systems, *kept(never, y)).velocity, run.y, before, h)
     # Chosen, not multiplied by a step of 0: what a lane held before may be no number.
     (y,) = kept(never, jnp.where(fresh, cells.y, trial))
     found, series, f = expand(cells.systems, y)
-    error = step_error(y - run.y, lanes.series, series, h)
+    error = step_error(y - run.y, before, series, h)
     spent, clock_error = log_duration(run.f, f, h, never)
     log_t = log_add_exp(run.log_t, spent)
     tolerance = wanted.atol + wanted.rtol * jnp.maximum(jnp.abs(run.y), jnp.abs(y))
@@ -302,7 +303,7 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Lanes:
         code=jnp.where(running, code, run.code).astype(run.code.dtype),
     )
     return lanes._replace(
-        run=after, series=[jnp.where(takes, *each) for each in zip(series, lanes.series, strict=True)]
+        run=after, bends=[jnp.where(takes, *each) for each in zip(series[1:], lanes.bends, strict=True)]
     )
 
 
@@ -317,7 +318,7 @@ def _at_the_start(cells: Cells, found: Rates):
 def _landing(h, f, log_t, log_goal, *, late: bool):
     """The step that ends at the requested time: from here, or (late) from the start of the step that overshot it."""
     high, low = (log_t, log_goal) if late else (log_goal, log_t)
-    log_gap = high + logarithm(-exponential_less_one(jnp.minimum(low - high, 0.0)))
+    log_gap = high + logarithm(-jnp.expm1(jnp.minimum(low - high, 0.0)))
     reach = clock_until(log_gap, f, -1.0 if late else 1.0)
     if late:
         shorter = h + reach
