@@ -23,6 +23,8 @@ _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LOG2_E = 1.0 / math.log(2.0)
 #: What is added to the power in an exponent's bits; the powers on both sides of those of normal numbers.
 _BIAS, _POWER_OF_ZERO, _POWER_OF_INFINITY = 1023.0, -1023.0, 1024.0
+#: Where e^x counts as zero and as infinite.
+_ZERO_BELOW, _INFINITE_ABOVE = -709.2, 709.6
 #: Added to an integer, they leave it in the lowest bits of the sum: any integer, or one that is not negative.
 _ANY_TO_LOW_BITS, _TO_LOW_BITS = 1.5 * 2.0**52, 2.0**52
 _FRACTION, _BITS_OF_ONE, _BITS_OF_2_52 = (1 << 52) - 1, 1023 << 52, 1075 << 52
@@ -59,26 +61,43 @@ _EXPONENTIAL, _LOG1P, _LOGARITHM = _exponential_coefficients(), _log1p_coefficie
 
 
 def exponential(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
-    """e^x; infinity from x = 709.44 on, where the power of two leaves its range."""
-    return times_power_of_two(*exponential_in_parts(x))
+    """e^x; 0 below 2^-1022, infinity from x = 709.44 on, where the power of two leaves its range."""
+    rest, power = _rest_and_power(_between(x, _ZERO_BELOW, _INFINITE_ABOVE))
+    return _power_of_two(power) * _of_rest(rest)
 
 
 def exponential_in_parts(x: Float[AnyArray, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """(mantissa, power) with e^x = mantissa 2^power: mantissa in [0.7, 1.42], power an integer; NaN where x is."""
-    power = jax.lax.round(x * _LOG2_E, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
-    rest = (x - power * _LN2_HIGH) - power * _LN2_LOW
+    rest, power = _rest_and_power(x)
     # Of larger x it would tell the rounding alone.
-    rest = jnp.where(jnp.abs(x) > 1e15, 0.0, rest)
-    return 1.0 + rest * _polynomial(_EXPONENTIAL, rest), power
+    return _of_rest(jnp.where(jnp.abs(x) > 1e15, 0.0, rest)), power
 
 
 def times_power_of_two(mantissa: Float[AnyArray, "*shape"], power: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """mantissa 2^power for integers `power`: 0 below 2^-1022, infinity above 2^1023."""
-    # Exponents' bits for zero and infinity. Compared, not clipped: a vector instruction each.
-    power = jnp.where(power < _POWER_OF_ZERO, _POWER_OF_ZERO, power)
-    power = jnp.where(power > _POWER_OF_INFINITY, _POWER_OF_INFINITY, power)
+    return _power_of_two(_between(power, _POWER_OF_ZERO, _POWER_OF_INFINITY)) * mantissa
+
+
+def _rest_and_power(x):
+    """(r, p) with x = r + p ln 2, p an integer."""
+    power = jax.lax.round(x * _LOG2_E, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
+    return (x - power * _LN2_HIGH) - power * _LN2_LOW, power
+
+
+def _of_rest(rest):
+    return 1.0 + rest * _polynomial(_EXPONENTIAL, rest)
+
+
+def _power_of_two(power):
+    """2^power for integers between those whose bits in an exponent are those of zero and of infinity."""
     bits = jax.lax.bitcast_convert_type(power + (_ANY_TO_LOW_BITS + _BIAS), jnp.int64) << 52
-    return jax.lax.bitcast_convert_type(bits, jnp.float64) * mantissa
+    return jax.lax.bitcast_convert_type(bits, jnp.float64)
+
+
+def _between(x, low: float, high: float):
+    """Clipped, NaN left as it is. Compared, as that is a vector instruction each."""
+    x = jnp.where(x < low, low, x)
+    return jnp.where(x > high, high, x)
 
 
 def log1p_over(e: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
@@ -101,6 +120,13 @@ def logarithm(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.where(x == jnp.inf, jnp.inf, found)
 
 
+def log1p_at(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
+    """ln(1 + x) / x; NaN for x <= -1. The rounding of 1 + x cancels (W. Kahan)."""
+    # Chosen, so that the compiler does not see that x = u - 1.
+    u = jnp.where(x > -1.0, 1.0 + x, jnp.nan)
+    return jnp.where(u == 1.0, 1.0, logarithm(u) / (u - 1.0))
+
+
 def log_add_exp(a: Float[AnyArray, "*shape"], b: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """ln(e^a + e^b)."""
     small = exponential(-jnp.where(a == b, 0.0, jnp.abs(a - b)))
@@ -115,10 +141,7 @@ def kept(never: Bool[AnyArray, ""], *arrays: AnyArray) -> tuple[Array, ...]:
     """
 
     def passed(never, *arrays):
-        def zeros(carry):
-            return jnp.asarray(False), tuple(jnp.zeros_like(one) for one in carry[1])
-
-        return jax.lax.while_loop(lambda carry: carry[0], zeros, (never, arrays))[1]
+        return jax.lax.while_loop(lambda _: never, lambda carry: tuple(map(jnp.zeros_like, carry)), arrays)
 
     # A GPU would wait for the processor to tell the loop's end; its compiler also keeps what several loops read.
     return jax.lax.platform_dependent(never, *arrays, cpu=passed, default=lambda never, *arrays: arrays)

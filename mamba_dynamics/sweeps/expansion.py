@@ -29,6 +29,9 @@ Series = list[Any]
 
 #: Orders in which the field and the clock's rate are expanded at the end of a step, as many as the next one needs.
 ORDER = KNOWN - 1
+#: So many tokens' scan is written out, a row of instructions for each; more are gone through in a loop, which costs a
+#: few hundred nanoseconds a turn.
+WRITTEN_OUT = 8
 
 
 class Systems(NamedTuple):
@@ -113,22 +116,21 @@ def _drive(systems: Systems, y) -> _Drive:
 
 
 def _states(systems: Systems, own: Float[Array, "L _ W"], decay: Float[Array, "L N W"]):
-    """(h_l and h_{l-1} for h_l = own_l + decay_l h_{l-1}, the sum of sum_n |mu_n| h_ln over tokens that are not zero).
-
-    A loop over the tokens, not written out: a compiler that fuses what is written out computes it anew for every token.
-    """
-
-    def step(carry, token):
-        before, total = carry
-        own, decay, active = token
-        h = own + decay * before
-        bound = in_order(jnp.abs(systems.mu) * h)
-        return (h, total + jnp.where(active, bound, 0.0)), (h, before)
-
-    own = jnp.broadcast_to(own, decay.shape)
-    start = (jnp.zeros_like(own[0]), jnp.zeros_like(systems.s))
-    (_, total), (h, before) = jax.lax.scan(step, start, (own, decay, systems.sign != 0))
-    return h, before, total
+    """(h_l and h_{l-1} for h_l = own_l + decay_l h_{l-1}, the sum of |mu_n| h_ln over states and tokens but zeros)."""
+    own, decay = kept(systems.never, jnp.broadcast_to(own, decay.shape), decay)
+    nothing = jnp.zeros_like(own[0])
+    if len(own) <= WRITTEN_OUT:
+        rows = [nothing, own[0]]
+        for one, left in zip(own[1:], decay[1:], strict=True):
+            rows.append(one + left * rows[-1])
+        states = jnp.stack(rows)
+    else:
+        step = lambda before, token: 2 * (token[0] + token[1] * before,)  # noqa: E731
+        states = jnp.concatenate([nothing[None], jax.lax.scan(step, nothing, (own, decay))[1]])
+    (states,) = kept(systems.never, states)
+    h = states[1:]
+    bound = jnp.where(systems.sign != 0, _over_states(jnp.abs(systems.mu), h), 0.0)
+    return h, states[:-1], jnp.sum(bound, axis=0)
 
 
 def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Series, Float[Array, "K W"]]:
@@ -139,7 +141,8 @@ def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Series, 
     found = _found(systems, drive, h, total)
     states = [before]
     per_total = 1.0 / total
-    totals, velocities, log_total, slopes = [total], [found.velocity], [logarithm(total)], [total]
+    totals, velocities, slopes = [total], [found.velocity], [total]
+    f = [-found.log_rate]
     for k in range(1, ORDER + 1):
         series.extend(velocities)
         own = series.weight[k][:, None] + in_order(series.decay[j] * states[k - j] for j in range(1, k + 1))
@@ -152,9 +155,8 @@ def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Series, 
         # The slope of ln(total), order k - 1.
         known = [slopes[j] * totals[k - j] for j in range(1, k)]
         slopes.append((k * total - in_order(known) if known else total) * per_total)
-        log_total.append(slopes[k] / k)
-    f = jnp.stack([-(scale + one) for scale, one in zip(series.scale, log_total, strict=True)])
-    return found, velocities, f
+        f.append(-(series.scale[k] + slopes[k] / k))
+    return found, velocities, jnp.stack(kept(systems.never, *f))
 
 
 class _Series:

@@ -232,7 +232,7 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
 
 def _first_step(y: Float[Array, "L W"], series: Series, wanted: Wanted) -> Float[Array, " W"]:
     """A step to begin with, from how far y is about its Taylor polynomial; mostly a longer one would pass too."""
-    sizes = [logarithm(jnp.max(jnp.abs(series[k]), axis=0)) / (k + 1) for k in range(1, KNOWN)]
+    sizes = [logarithm(jnp.max(jnp.abs(series[k]), axis=0)) / (k + 1) for k in (KNOWN - 2, KNOWN - 1)]
     shortest = jnp.max(jnp.stack(sizes), axis=0)
     tolerance = wanted.atol + wanted.rtol * jnp.min(jnp.abs(y), axis=0)
     found = jnp.minimum(exponential(_FIRST + _PER_ORDER * logarithm(tolerance) - shortest), FIRST_STEP)
@@ -250,7 +250,7 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Lanes:
     (y,) = kept(never, jnp.where(fresh, cells.y, trial))
     found, series, f = expand(cells.systems, y)
     error = step_error(y - run.y, before, series, h)
-    spent, clock_error = log_duration(run.f, f, h, never)
+    spent, clock_error = kept(never, *log_duration(run.f, f, h, never))
     log_t = log_add_exp(run.log_t, spent)
     tolerance = wanted.atol + wanted.rtol * jnp.maximum(jnp.abs(run.y), jnp.abs(y))
     of_tokens = jnp.max(jnp.abs(error) / tolerance, axis=0)
@@ -266,9 +266,11 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Lanes:
     beyond = accurate & (late > margin)
     accepted = accurate & ~beyond
     factor = jnp.clip(0.9 * exponential(logarithm(jnp.maximum(ratio, 1e-30)) * -_PER_ORDER), 0.2, 10.0)
-    next_h = jnp.minimum(h * factor, MAX_STEP)
-    back, ahead = kept(never, *(_landing(h, f, log_t, lanes.log_goal, late=late) for late in (True, False)))
-    next_h = jnp.where(beyond, back, jnp.where(accepted, jnp.minimum(next_h, ahead), next_h))
+    (next_h,) = kept(never, jnp.minimum(h * factor, MAX_STEP))
+    (to_goal,) = kept(never, _to_goal(f, log_t, lanes.log_goal))
+    back = jnp.where((to_goal < 0) & (h + to_goal > 0), h + to_goal, 0.5 * h)
+    ahead = jnp.where(to_goal > 0, jnp.minimum(next_h, to_goal), next_h)
+    next_h = jnp.where(beyond, back, jnp.where(accepted, ahead, next_h))
 
     shrinking = jnp.where(jnp.max(found.velocity, axis=0) <= 0, run.shrinking + 1, 0)
     moved = run._replace(y=y, velocity=found.velocity, f=f, log_t=log_t, shrinking=shrinking)
@@ -315,15 +317,12 @@ def _at_the_start(cells: Cells, found: Rates):
     return jnp.where(jnp.isfinite(found.log_rate), code, still)
 
 
-def _landing(h, f, log_t, log_goal, *, late: bool):
-    """The step that ends at the requested time: from here, or (late) from the start of the step that overshot it."""
-    high, low = (log_t, log_goal) if late else (log_goal, log_t)
-    log_gap = high + logarithm(-jnp.expm1(jnp.minimum(low - high, 0.0)))
-    reach = clock_until(log_gap, f, -1.0 if late else 1.0)
-    if late:
-        shorter = h + reach
-        return jnp.where((shorter > 0) & (shorter < h), shorter, 0.5 * h)
-    return jnp.where(jnp.isinf(log_goal) | ~(reach > 0), jnp.inf, reach)
+def _to_goal(f, log_t, log_goal):
+    """About how far the clock is from the requested time, below 0 if beyond it; NaN if it never gets there."""
+    late = log_t > log_goal
+    high, low = jnp.where(late, log_t, log_goal), jnp.where(late, log_goal, log_t)
+    log_gap = high + logarithm(-jnp.expm1(low - high))
+    return clock_until(log_gap, f, jnp.where(late, -1.0, 1.0))
 
 
 class _Judged(NamedTuple):

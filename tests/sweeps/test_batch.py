@@ -241,6 +241,16 @@ def test_a_time_long_after_the_start_and_one_at_it():
     assert first == pytest.approx(np.expm1(3.0), rel=1e-9)
 
 
+def test_a_requested_time_is_landed_on_in_few_steps():
+    """Times from before the first step's end to the asymptotic regime: each later one takes about one step more."""
+    until = np.geomspace(0.1, 1e6, 100)
+    x0 = np.tile([[0.7], [-1.2], [0.4]], (1, 100))
+    runs = solve_many(mu=-1.0, s_delta=1.0, a=1.0, x0=x0, until=until, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(runs.log1p_t, np.log1p(until), rtol=1e-12)
+    assert np.max(np.abs(np.diff(runs.steps))) <= 2
+    assert runs.steps.max() <= 20
+
+
 def test_nothing_moves():
     runs = scalar(0.0, 1.0, 1.0, 0.0, [1.0, 2.0, 3.0, 4.0])
     assert runs.outcomes() == [Outcome.CONVERGED_TO_EQUILIBRIUM]

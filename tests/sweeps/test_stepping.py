@@ -30,5 +30,5 @@ def test_a_first_step_is_not_longer_than_a_unit_of_the_clock(x64):
     wanted = Wanted(*(jnp.asarray([one]) for one in (1e-12, 1e-12, np.inf, 4096)))
     y, level = jnp.zeros((1, 1)), [jnp.ones((1, 1))] + [jnp.zeros((1, 1))] * (KNOWN - 1)
     assert float(_first_step(y, level, wanted)[0]) == FIRST_STEP
-    broken = [jnp.ones((1, 2)), jnp.asarray([[np.nan, np.inf]])] + [jnp.ones((1, 2))] * (KNOWN - 2)
+    broken = [jnp.ones((1, 2))] * (KNOWN - 1) + [jnp.asarray([[np.nan, np.inf]])]
     np.testing.assert_array_equal(_first_step(jnp.zeros((1, 2)), broken, wanted), 1e-2)
