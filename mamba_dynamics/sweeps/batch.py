@@ -26,13 +26,13 @@ from .expansion import Systems
 from .stepping import (
     CODE,
     EVALUATIONS,
-    LANES,
     LANES_OF_GPU,
     OUTCOMES,
     Cells,
     Run,
     Wanted,
     advance,
+    lanes_on_a_processor,
     no_lanes,
     no_runs,
 )
@@ -263,9 +263,10 @@ class _Device:
     def __init__(self, cells: _Cells, device: Any, horizon: Horizon):
         self.cells, self.sharding = cells, SingleDeviceSharding(device)
         self.thresholds = {name: np.array(value, float) for name, value in asdict(horizon).items()}
-        width = LANES if device.platform == "cpu" else LANES_OF_GPU
+        shape = len(cells.y), len(cells.systems["mu"])
+        width = lanes_on_a_processor(*shape) if device.platform == "cpu" else LANES_OF_GPU
         self.room = WAITING * width
-        none = no_lanes(len(cells.y), len(cells.systems["mu"]), width)
+        none = no_lanes(*shape, width)
         self.lanes, self.waiting = jax.device_put((none, self._waiting(np.zeros(0, int))), self.sharding)
         self.inside, self.moved = 0, None
 

@@ -35,9 +35,11 @@ RUNNING = -1
 _UNDECIDED = CODE[Outcome.BUDGET_EXHAUSTED]
 #: What a lane holds that holds no cell.
 EMPTY = -2
-#: Lanes of one device, as many as stay in a core's cache or as fill a GPU. Fixed numbers, so that a device's program is
-#: the same for every amount of work. On a processor no power of two: rows that far apart would share places in a cache.
+#: Lanes of one device at most: as many as fill a GPU or, on a processor, as a core's cache holds for eight tokens of
+#: one state. There no power of two: rows that far apart would share places in the cache.
 LANES, LANES_OF_GPU = 416, 65536
+#: Fewer than so many would cost more in starting loops than the cache gains.
+FEWEST_LANES = 104
 #: Lanes are emptied and filled when one in so many is done, and so many steps are taken after the last cell has a lane.
 SHARE_DONE, SEGMENT = 16, 32
 #: The longest first step.
@@ -103,6 +105,12 @@ class Lanes(NamedTuple):
     log_size_when_shut: Float[AnyArray, "L W"]
     run: Run
     bends: list[Float[AnyArray, "L W"]]
+
+
+def lanes_on_a_processor(tokens: int, states: int) -> int:
+    """As many as suit its cache: a number of the cells' shape alone, so one program serves every amount of work."""
+    suit = 8 * LANES // (tokens * math.isqrt(states))
+    return min(max(suit // 8 * 8, FEWEST_LANES), LANES)
 
 
 def no_lanes(tokens: int, states: int, width: int) -> Lanes:

@@ -8,7 +8,7 @@ from scipy.integrate import quad, solve_ivp
 from mamba_dynamics import Horizon, Outcome, S6Layer, solve, token_dynamics
 from mamba_dynamics._errors import LayerShapeError, SolveError
 from mamba_dynamics._integrate import CHUNK
-from mamba_dynamics.sweeps import batch, solve_many
+from mamba_dynamics.sweeps import batch, solve_many, stepping
 
 TOKENS, STATES = 4, 2
 
@@ -56,7 +56,7 @@ def same_bits(one, other):
 def few_lanes():
     """What a lane computes does not depend on how many there are: few are cheaper."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "LANES", 32)
+        patch.setattr(stepping, "LANES", 32)
         yield
 
 
@@ -113,7 +113,7 @@ def test_more_cells_than_a_device_is_given_at_once(many):
     """Lanes are emptied and filled many times over, some by runs that are ten times as long as others."""
     some, runs = many
     assert runs.steps.max() > 10 * runs.steps.min()
-    chosen = np.random.default_rng(2).integers(0, 24, 3 * batch.WAITING * batch.LANES + 5)
+    chosen = np.random.default_rng(2).integers(0, 24, 3 * batch.WAITING * stepping.LANES + 5)
     repeated = solve_many(**take(some, chosen))
     for name, value in fields(runs).items():
         assert value[..., chosen].tobytes() == getattr(repeated, name).tobytes(), name
@@ -122,7 +122,7 @@ def test_more_cells_than_a_device_is_given_at_once(many):
 def test_a_run_settles_by_its_own_steps(few_lanes):
     """Convergence is not told before CHUNK steps on end have shrunk, however many did in the lane before."""
     early = Horizon(log_t_decaying=0.0, shrinking=0.1)
-    runs = scalar(-1.0, 0.5, 1.0, 0.0, np.tile([[1.0], [0.5], [-0.5], [0.25]], 3 * batch.LANES), horizon=early)
+    runs = scalar(-1.0, 0.5, 1.0, 0.0, np.tile([[1.0], [0.5], [-0.5], [0.25]], 3 * stepping.LANES), horizon=early)
     assert set(runs.outcomes()) == {Outcome.CONVERGED_TO_ZERO}
     assert runs.steps.min() >= CHUNK
     assert len(set(runs.steps.tolist())) == 1

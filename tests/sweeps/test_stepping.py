@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mamba_dynamics.sweeps.multiderivative import KNOWN, METHOD_ORDER
-from mamba_dynamics.sweeps.stepping import FIRST_STEP, Wanted, _first_step
+from mamba_dynamics.sweeps.stepping import FEWEST_LANES, FIRST_STEP, LANES, Wanted, _first_step, lanes_on_a_processor
 
 
 def first_step(reach, tolerance, y=0.0):
@@ -32,3 +32,12 @@ def test_a_first_step_is_not_longer_than_a_unit_of_the_clock(x64):
     assert float(_first_step(y, level, wanted)[0]) == FIRST_STEP
     broken = [jnp.ones((1, 2))] * (KNOWN - 1) + [jnp.asarray([[np.nan, np.inf]])]
     np.testing.assert_array_equal(_first_step(jnp.zeros((1, 2)), broken, wanted), 1e-2)
+
+
+@pytest.mark.parametrize(("tokens", "states"), [(1, 1), (8, 1), (8, 4), (4, 16), (8, 16), (33, 1), (5, 3), (500, 16)])
+def test_lanes_are_whole_vectors_and_fit_the_cache(tokens, states):
+    lanes = lanes_on_a_processor(tokens, states)
+    assert lanes % 8 == 0
+    assert FEWEST_LANES <= lanes <= LANES
+    assert lanes == FEWEST_LANES or lanes * tokens * states**0.5 <= 8 * LANES * 1.25
+    assert lanes == LANES or lanes_on_a_processor(tokens + 8, states) <= lanes
