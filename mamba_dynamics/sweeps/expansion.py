@@ -117,16 +117,20 @@ def _drive(systems: Systems, y) -> _Drive:
 
 def _states(systems: Systems, own: Float[Array, "L _ W"], decay: Float[Array, "L N W"]):
     """(h_l and h_{l-1} for h_l = own_l + decay_l h_{l-1}, the sum of |mu_n| h_ln over states and tokens but zeros)."""
+
+    def following(before, token):
+        own, decay = token
+        h = own + decay * before
+        return h, h
+
     own, decay = kept(systems.never, jnp.broadcast_to(own, decay.shape), decay)
-    nothing = jnp.zeros_like(own[0])
+    states = [jnp.zeros_like(own[0])]
     if len(own) <= WRITTEN_OUT:
-        rows = [nothing, own[0]]
-        for one, left in zip(own[1:], decay[1:], strict=True):
-            rows.append(one + left * rows[-1])
-        states = jnp.stack(rows)
+        for token in zip(own, decay, strict=True):
+            states.append(following(states[-1], token)[0])
+        states = jnp.stack(states)
     else:
-        step = lambda before, token: 2 * (token[0] + token[1] * before,)  # noqa: E731
-        states = jnp.concatenate([nothing[None], jax.lax.scan(step, nothing, (own, decay))[1]])
+        states = jnp.concatenate([states[0][None], jax.lax.scan(following, states[0], (own, decay))[1]])
     (states,) = kept(systems.never, states)
     h = states[1:]
     bound = jnp.where(systems.sign != 0, _over_states(jnp.abs(systems.mu), h), 0.0)

@@ -11,9 +11,12 @@ codes of their own.
 import json
 import shutil
 import warnings
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 import zarr
@@ -25,7 +28,9 @@ from .spec import Sweep
 from .stepping import OUTCOMES, RUNNING
 
 #: What the store is a function of.
-IDENTITY = ("mamba_dynamics_version", "spec", "seed", "chunk", "channels")
+IDENTITY = ("mamba_dynamics_version", "engine", "spec", "seed", "chunk", "channels")
+#: The modules whose numbers those of a store are.
+_ENGINE = ("batch", "duration", "elementary", "expansion", "multiderivative", "stepping")
 
 #: variable -> (type, value of cells that are not done, has an axis of tokens, long name)
 VARIABLES: dict[str, tuple[str, Any, bool, str]] = {
@@ -102,7 +107,7 @@ class Store:
         if changed:
             raise SweepError(
                 f"expected {self.path} to hold this sweep, found one with another {', '.join(changed)}: choose another "
-                "--out, or the spec it was begun with"
+                "--out, or what it was begun with"
             )
 
     def is_done(self, place: tuple[int, ...]) -> bool:
@@ -165,11 +170,18 @@ class Store:
         return {
             "title": sweep.title,
             "mamba_dynamics_version": self.version,
+            "engine": _engine(),
             "spec": json.loads(to_json(sweep.table)),
             "seed": sweep.seed,
             "chunk": list(sweep.chunk_shape),
             "channels": channels,
         }
+
+
+def _engine() -> str:
+    """SHA-256 of the engine's sources and of JAX's version: another one's numbers differ within the tolerances."""
+    sources = [files("mamba_dynamics.sweeps").joinpath(f"{name}.py").read_bytes() for name in _ENGINE]
+    return sha256(b"".join([jax.__version__.encode(), *sources])).hexdigest()
 
 
 def outcome_attributes() -> dict[str, Any]:
