@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..dynamics.base import AnyArray
-from .elementary import exponential, in_order, kept, log1p_at, logarithm
+from .elementary import exponential, in_order, kept, logarithm
 from .expansion import ORDER
 
 #: The rule ends where f would have fallen by so much, if it fell on as it begins to; what lies beyond is left out. Its
@@ -35,7 +35,7 @@ PLACES, WEIGHTS = _rule()
 def _per_mean(m: int) -> tuple[float, list[float]]:
     """(its value for c = 0, coefficients 1..m of that over the mean of v^m (1 - v)^m for a density e^-cv on [0, 1]).
 
-    Exact to second order for small c and in the two highest ones for large c; between them within a fifth.
+    Exact to second order for small c and in the two highest ones for large c; between them within a fifth, for m = 4.
     """
     at_rest = math.factorial(m) ** 2 / math.factorial(2 * m + 1)
     coefficients = [0.0] * m
@@ -121,4 +121,5 @@ def log_tail(f: Float[AnyArray, "K W"]) -> Float[Array, " W"]:
 def clock_until(log_time: Float[Array, " W"], f: Float[Array, "K W"], sign: Float[Array, " W"]) -> Float[Array, " W"]:
     """About how far the clock runs in the time e^log_time: int_0^s exp(f + f' s) ds = sign e^log_time, nan if never."""
     growth = sign * f[1] * exponential(log_time - f[0])
-    return sign * exponential(log_time - f[0]) * log1p_at(growth)
+    linear = jnp.where(jnp.abs(growth) < 1e-8, 1.0 - growth / 2, jnp.log1p(growth) / growth)
+    return sign * exponential(log_time - f[0]) * linear

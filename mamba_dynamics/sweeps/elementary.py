@@ -120,13 +120,6 @@ def logarithm(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.where(x == jnp.inf, jnp.inf, found)
 
 
-def log1p_at(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
-    """ln(1 + x) / x; NaN for x <= -1. The rounding of 1 + x cancels (W. Kahan)."""
-    # Chosen, so that the compiler does not see that x = u - 1.
-    u = jnp.where(x > -1.0, 1.0 + x, jnp.nan)
-    return jnp.where(u == 1.0, 1.0, logarithm(u) / (u - 1.0))
-
-
 def log_add_exp(a: Float[AnyArray, "*shape"], b: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """ln(e^a + e^b)."""
     small = exponential(-jnp.where(a == b, 0.0, jnp.abs(a - b)))

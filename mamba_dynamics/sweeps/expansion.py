@@ -29,8 +29,8 @@ Series = list[Any]
 
 #: Orders in which the field and the clock's rate are expanded at the end of a step, as many as the next one needs.
 ORDER = KNOWN - 1
-#: So many tokens' scan is written out, a row of instructions for each; more are gone through in a loop, which costs a
-#: few hundred nanoseconds a turn.
+#: The scan over so many tokens is written out; more are gone through in a loop, which takes less of the compiler, and
+#: starts several kernels a turn.
 WRITTEN_OUT = 8
 
 

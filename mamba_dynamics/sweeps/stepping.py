@@ -239,7 +239,10 @@ def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""],
 
 
 def _first_step(y: Float[Array, "L W"], series: Series, wanted: Wanted) -> Float[Array, " W"]:
-    """A step to begin with, from how far y is about its Taylor polynomial; mostly a longer one would pass too."""
+    """A step to begin with, from how far y is about its Taylor polynomial; mostly a longer one would pass too.
+
+    The two highest coefficients tell it, as one of them may vanish.
+    """
     sizes = [logarithm(jnp.max(jnp.abs(series[k]), axis=0)) / (k + 1) for k in (KNOWN - 2, KNOWN - 1)]
     shortest = jnp.max(jnp.stack(sizes), axis=0)
     tolerance = wanted.atol + wanted.rtol * jnp.min(jnp.abs(y), axis=0)

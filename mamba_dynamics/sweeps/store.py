@@ -107,7 +107,7 @@ class Store:
         if changed:
             raise SweepError(
                 f"expected {self.path} to hold this sweep, found one with another {', '.join(changed)}: choose another "
-                "--out, or what it was begun with"
+                "--out, or go on with the spec and versions it was begun with"
             )
 
     def is_done(self, place: tuple[int, ...]) -> bool:

@@ -14,10 +14,6 @@ SIZES = np.exp2(RNG.uniform(-60, 10, 400)) * RNG.choice([-1.0, 1.0], 400)
 FUNCTIONS = {
     "exponential": (mpmath.exp, np.concatenate([SIZES[np.abs(SIZES) < 700], [0.0, -708.3, 709.4]])),
     "log1p_over": (lambda e: mpmath.log1p(e) / e, np.concatenate([RNG.uniform(0, 1, 400), [1e-300, 1.0]])),
-    "log1p_at": (
-        lambda x: mpmath.log1p(x) / x,
-        np.concatenate([RNG.uniform(-1, 1, 200), 1e-17 * SIZES, np.abs(SIZES), [1e-300, -0.999999]]),
-    ),
     "logarithm": (mpmath.log, np.concatenate([np.exp2(RNG.uniform(-1022, 1023, 200)), RNG.uniform(0.5, 2, 400)])),
 }
 

@@ -125,10 +125,13 @@ def test_a_store_that_is_whole_is_left_alone(store, spec):
     assert contents(store) == before
 
 
-def test_the_store_of_another_engine_is_refused(store, spec, monkeypatch):
+@pytest.mark.parametrize(
+    ("what", "other"), [("jax.__version__", "0.0.1"), ("mamba_dynamics.sweeps.store._ENGINE", ("batch", "stepping"))]
+)
+def test_the_store_of_another_engine_is_refused(what, other, store, spec, monkeypatch):
     """Half of its numbers would be those of one method, half of another."""
     before = contents(store)
-    monkeypatch.setattr("jax.__version__", "0.0.1")
+    monkeypatch.setattr(what, other)
     with pytest.raises(SweepError, match="another engine: choose another --out"):
         run_sweep(read_sweep(spec), store)
     assert contents(store) == before
