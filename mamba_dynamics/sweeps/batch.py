@@ -14,27 +14,25 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import SingleDeviceSharding
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import LayerShapeError, SolveError
 from .._outcomes import Outcome
 from .._solve import COMPANION, Horizon
-from ..dynamics.step_size import log_growth_to_shut
-from .duration import log_tail
 from .expansion import Systems
 from .stepping import (
     CODE,
     EVALUATIONS,
+    KEEPS_PACE,
     LANES_OF_GPU,
     OUTCOMES,
     Cells,
-    Run,
+    Ends,
     Wanted,
     advance,
     lanes_on_a_processor,
+    no_ends,
     no_lanes,
-    no_runs,
 )
 
 FloatArray = NDArray[np.float64]
@@ -42,10 +40,8 @@ FloatArray = NDArray[np.float64]
 #: Cells that a device is given at once, for each of its lanes.
 WAITING = 16
 #: A blow-up time that looser tolerances move by this share of itself is not known at all (as in `solve`).
-_SHIFTED, _ROUNDING, _KEEPS_PACE = 0.5, 1e-14, 1e-6
+_SHIFTED, _ROUNDING = 0.5, 1e-14
 _TINY = float(np.finfo(float).tiny)
-# As programs: operation by operation they would be compiled a dozen times for every number of runs.
-_left_to_shut, _remaining = jax.jit(log_growth_to_shut), jax.jit(log_tail)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +111,9 @@ def solve_many(
     cells = _Cells.of(mu, s_delta, a, x0, dt_bias, until, log_until, rtol, atol, max_steps)
     chosen = tuple(devices or jax.local_devices())
     with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        ends = _Ends(cells, errors)
-        _work_off(cells, ends, [_Device(cells, device, horizon or Horizon()) for device in chosen])
-        return ends.runs()
+        ended = _Ended(cells, errors)
+        _work_off(cells, ended, [_Device(cells, device, horizon or Horizon()) for device in chosen])
+        return ended.runs()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +122,11 @@ class _Cells:
 
     systems: dict[str, FloatArray]
     wanted: dict[str, NDArray]
-    y: FloatArray
+    x0: FloatArray
 
     @property
     def count(self) -> int:
-        return self.y.shape[1]
+        return self.x0.shape[1]
 
     @classmethod
     def of(cls, mu, s_delta, a, x0, dt_bias, until, log_until, rtol, atol, max_steps) -> "_Cells":
@@ -148,16 +144,40 @@ class _Cells:
             raise LayerShapeError(f"solve_many: expected one number of cells, the last axis, found {shapes}") from None
         # A zero token has neither error nor size: it is within no tolerance at all, unless there is a least one.
         arrays["atol"] = np.where(arrays["atol"] == 0, _TINY, arrays["atol"])
+        _require(arrays)
+        # Views: what is one number for all cells is one number in memory.
         wide = {
-            name: _wide(one, count, states if name in ("mu", "a") else one.shape[:-1]) for name, one in arrays.items()
+            name: np.broadcast_to(one, (*(states if name in ("mu", "a") else one.shape[:-1]), count))
+            for name, one in arrays.items()
         }
-        _require(wide)
-        sign = np.sign(wide["x0"])
-        with np.errstate(divide="ignore"):
-            y = np.where(sign == 0, 0.0, np.log(np.abs(wide["x0"])))
-        systems = {"mu": wide["mu"], "a": wide["a"], "s": wide["s"], "b": wide["b"], "sign": sign}
-        wanted = {name: wide[name] for name in ("rtol", "atol", "goal")}
-        return cls(systems, wanted | {"max_steps": wide["max_steps"].astype(np.int32)}, y)
+        return cls(
+            systems={name: wide[name] for name in ("mu", "a", "s", "b")},
+            wanted={name: wide[name] for name in ("rtol", "atol", "goal", "max_steps")},
+            x0=wide["x0"],
+        )
+
+    def some(self, runs: NDArray, room: int) -> Cells:
+        """The cells of these runs and then zeros, `room` in all."""
+        cell, looser = runs % self.count, np.where(runs >= self.count, COMPANION, 1.0)
+        x0 = self.x0[:, cell]
+
+        def padded(array: NDArray, kind: type = float) -> NDArray:
+            wide = np.zeros((*array.shape[:-1], room), kind)
+            wide[..., : len(runs)] = array
+            return wide
+
+        systems = {name: padded(one[..., cell]) for name, one in self.systems.items()}
+        return Cells(
+            which=padded(runs, np.int32),
+            systems=Systems(**systems, sign=padded(np.sign(x0))),
+            wanted=Wanted(
+                rtol=padded(self.wanted["rtol"][cell] * looser),
+                atol=padded(self.wanted["atol"][cell] * looser),
+                goal=padded(self.wanted["goal"][cell]),
+                max_steps=padded(self.wanted["max_steps"][cell], np.int32),
+            ),
+            y=padded(np.log(np.abs(np.where(x0 == 0, 1.0, x0)))),
+        )
 
 
 def _rows(value: ArrayLike) -> FloatArray:
@@ -166,18 +186,14 @@ def _rows(value: ArrayLike) -> FloatArray:
     return array.reshape(1, -1) if array.ndim < 2 else array
 
 
-def _wide(array: FloatArray, count: int, rows: tuple[int, ...]) -> FloatArray:
-    return np.ascontiguousarray(np.broadcast_to(array, (*rows, count)))
-
-
-def _require(wide: dict[str, FloatArray]) -> None:
-    for name, array in wide.items():
+def _require(arrays: dict[str, FloatArray]) -> None:
+    for name, array in arrays.items():
         if array.size == 0:
             raise LayerShapeError(f"solve_many: expected at least one cell and one token, found {name} {array.shape}")
         if name != "goal" and not np.all(np.isfinite(array)):
             bad = int(np.sum(~np.isfinite(array)))
             raise LayerShapeError(f"solve_many: {name} should be finite, found {bad} NaN or infinite values")
-    for name, array in (("mu", wide["mu"]), ("s_delta", wide["s"])):
+    for name, array in (("mu", arrays["mu"]), ("s_delta", arrays["s"])):
         # Compiled code takes them for zero, whose dynamics are other ones.
         lost = (array != 0) & (np.abs(array) < _TINY)
         if np.any(lost):
@@ -186,40 +202,40 @@ def _require(wide: dict[str, FloatArray]) -> None:
             )
     least = {"rtol": math.ulp(0.0), "atol": 0.0, "goal": 0.0, "max_steps": 1.0, "a": 0.0}
     for name, bound in least.items():
-        fits = wide[name] >= bound
+        fits = arrays[name] >= bound
         if not np.all(fits):
             wanted = {"rtol": "> 0", "max_steps": ">= 1"}.get(name, ">= 0")
             called = {"goal": "the end time"}.get(name, name)
-            raise SolveError(f"solve_many: expected {called} {wanted}, found {wide[name][~fits][0]:g}")
+            raise SolveError(f"solve_many: expected {called} {wanted}, found {arrays[name][~fits].flat[0]:g}")
 
 
-class _Ends:
+class _Ended:
     """Where runs have ended so far: the main ones, and those that tell the error of a blow-up time."""
 
     def __init__(self, cells: _Cells, errors: bool):
-        tokens, count = cells.y.shape
         self.cells, self.errors = cells, errors
-        self.ends = no_runs(tokens, count)
-        self.loose_log_time = np.full(count, np.nan)
-        self.loose_steps = np.zeros(count, np.int32)
+        self.ends = no_ends(*cells.x0.shape)
+        self.loose_log_time = np.full(cells.count, np.nan)
+        self.loose_steps = np.zeros(cells.count, np.int32)
 
-    def add(self, which: NDArray, ends: Run) -> NDArray:
+    def add(self, which: NDArray, ends: Ends) -> NDArray:
         """Write down how some runs ended; returns the cells that are to run once more."""
         loose = which >= self.cells.count
-        cell = which % self.cells.count
-        main = ~loose
-        for whole, part in zip(self.ends, ends, strict=True):
-            whole[..., cell[main]] = part[..., main]
         blew_up = ends.code == CODE[Outcome.BLEW_UP]
-        self.loose_log_time[cell[loose]] = np.where(blew_up, ends.log_blow_up_time, np.nan)[loose]
-        self.loose_steps[cell[loose]] = ends.steps[loose]
-        return which[main & blew_up] + self.cells.count if self.errors else which[:0]
+        cell = which[loose] - self.cells.count
+        self.loose_log_time[cell] = np.where(blew_up, ends.log_blow_up_time, np.nan)[loose]
+        self.loose_steps[cell] = ends.steps[loose]
+        if np.any(loose):
+            which, blew_up, ends = which[~loose], blew_up[~loose], Ends(*(one[..., ~loose] for one in ends))
+        for whole, part in zip(self.ends, ends, strict=True):
+            whole[..., which] = part
+        return which[blew_up] + self.cells.count if self.errors else which[:0]
 
     def runs(self) -> Runs:
-        ends, systems = self.ends, self.cells.systems
-        sign = systems["sign"]
+        ends, x0 = self.ends, self.cells.x0
+        y, velocity = np.asarray(ends.y), np.asarray(ends.velocity)
         code = np.asarray(ends.code, np.int8)
-        blew_up = code == CODE[Outcome.BLEW_UP]
+        blew_up: NDArray = code == CODE[Outcome.BLEW_UP]
         time = np.where(blew_up, np.exp(ends.log_blow_up_time), np.nan)
         error = np.abs(np.exp(self.loose_log_time) - time) + _ROUNDING * time
         if self.errors:
@@ -229,28 +245,37 @@ class _Ends:
             code = np.where(undone, CODE[Outcome.BUDGET_EXHAUSTED], code).astype(np.int8)
             time, error = np.where(undone, np.nan, time), np.where(undone, np.nan, error)
             blew_up &= ~undone
-        left = np.asarray(_left_to_shut(systems["s"] * systems["sign"], systems["b"], ends.y))
-        runs_away = (ends.velocity > _KEEPS_PACE) & (left == 0)
         steps = np.asarray(ends.steps) + self.loose_steps
+        token = self._running_away(np.flatnonzero(blew_up))
+        # In place, as they are many.
+        velocity *= self._per_log_time(blew_up)
+        y[x0 == 0] = -np.inf
         return Runs(
             outcome=code,
             log_t=np.asarray(ends.log_t),
-            log_abs_x=np.where(sign == 0, -np.inf, ends.y),
-            sign=sign.astype(np.int8),
+            log_abs_x=y,
+            sign=np.sign(x0).astype(np.int8),
             blow_up_time=time,
             blow_up_time_error=error,
-            blow_up_token=np.where(blew_up, np.argmax(runs_away, axis=0), -1).astype(np.int16),
-            slope=self._slopes(blew_up),
+            blow_up_token=token,
+            slope=velocity,
             steps=steps,
             rhs_evaluations=1 + steps * EVALUATIONS,
         )
 
-    def _slopes(self, blew_up) -> FloatArray:
-        """d ln|x| / d ln t = (dy/ds) rho t, and the same with t - T* at a blow-up."""
+    def _running_away(self, cell: NDArray) -> NDArray[np.int16]:
+        """The first token that grows with nothing to stop it; -1 but for these cells."""
+        shuts = self.cells.systems["s"][cell] * self.cells.x0[:, cell] < 0
+        shuts &= self.ends.y[:, cell] < self.ends.log_size_when_shut[cell]
+        token = np.full(self.cells.count, -1, np.int16)
+        token[cell] = np.argmax((self.ends.velocity[:, cell] > KEEPS_PACE) & ~shuts, axis=0)
+        return token
+
+    def _per_log_time(self, blew_up: NDArray) -> FloatArray:
+        """rho t, and rho (t - T*) at a blow-up; NaN where no time has passed."""
         ends = self.ends
-        remaining = np.asarray(_remaining(ends.f))
-        per_log = np.where(blew_up, -np.exp(remaining - ends.f[0]), np.exp(ends.log_t - ends.f[0]))
-        return np.where(np.isneginf(ends.log_t), np.nan, ends.velocity * per_log)
+        past = np.where(np.isneginf(ends.log_t), np.nan, np.exp(ends.log_t + ends.log_rate))
+        return np.where(blew_up, -np.exp(ends.log_remaining + ends.log_rate), past)
 
 
 class _Device:
@@ -261,13 +286,12 @@ class _Device:
     """
 
     def __init__(self, cells: _Cells, device: Any, horizon: Horizon):
-        self.cells, self.sharding = cells, SingleDeviceSharding(device)
+        self.cells, self.device = cells, device
         self.thresholds = {name: np.array(value, float) for name, value in asdict(horizon).items()}
-        shape = len(cells.y), len(cells.systems["mu"])
+        shape = len(cells.x0), len(cells.systems["mu"])
         width = lanes_on_a_processor(*shape) if device.platform == "cpu" else LANES_OF_GPU
         self.room = WAITING * width
-        none = no_lanes(*shape, width)
-        self.lanes, self.waiting = jax.device_put((none, self._waiting(np.zeros(0, int))), self.sharding)
+        self.lanes, self.none = no_lanes(*shape, width), cells.some(np.zeros(0, int), self.room)
         self.inside, self.moved = 0, None
 
     def go_on(self, runs: NDArray, others: bool) -> None:
@@ -275,47 +299,29 @@ class _Device:
         self.inside += len(runs)
         if not self.inside:
             return
-        if len(runs):
-            self.waiting = jax.device_put(self._waiting(runs), self.sharding)
-        given = jax.device_put((np.asarray(len(runs)), np.asarray(others), self.thresholds), self.sharding)
-        self.moved = advance(self.lanes, self.waiting, *given)
+        waiting = self.cells.some(runs, self.room) if len(runs) else self.none
+        # Given as they are: an array at a time, they would take longer to the device than the program takes to begin.
+        with jax.default_device(self.device):
+            self.moved = advance(self.lanes, waiting, np.asarray(len(runs)), np.asarray(others), self.thresholds)
 
-    def harvest(self, ends: _Ends) -> NDArray:
+    def harvest(self, ended: _Ended) -> NDArray:
         """Wait for what `go_on` began, and take the ends; returns the runs that are to follow."""
         if self.moved is None:
             return np.zeros(0, int)
-        self.lanes, which, ended, gone = self.moved
+        self.lanes, which, ends, gone = self.moved
         self.moved = None
         self.inside -= int(gone)
-        which, *lanes = (np.asarray(one)[..., : int(gone)] for one in (which, *ended))
-        return ends.add(which, Run(*lanes))
-
-    def _waiting(self, runs: NDArray) -> Cells:
-        cell, loose = runs % self.cells.count, runs >= self.cells.count
-
-        def padded(array: NDArray) -> NDArray:
-            wide = np.zeros((*array.shape[:-1], self.room), array.dtype)
-            wide[..., : len(runs)] = array
-            return wide
-
-        wanted = {name: one[cell] for name, one in self.cells.wanted.items()}
-        for name in ("rtol", "atol"):
-            wanted[name] = wanted[name] * np.where(loose, COMPANION, 1.0)
-        return Cells(
-            which=padded(runs.astype(np.int32)),
-            systems=Systems(**{name: padded(one[..., cell]) for name, one in self.cells.systems.items()}),
-            wanted=Wanted(**{name: padded(one) for name, one in wanted.items()}),
-            y=padded(self.cells.y[:, cell]),
-        )
+        which, *ends = (np.asarray(one)[..., : int(gone)] for one in (which, *ends))
+        return ended.add(which, Ends(*ends))
 
 
-def _work_off(cells: _Cells, ends: _Ends, devices: list[_Device]) -> None:
+def _work_off(cells: _Cells, ended: _Ended, devices: list[_Device]) -> None:
     """Run all cells; devices work side by side, and each gets its share of those that wait."""
     waiting = np.arange(cells.count)
     while len(waiting) or any(device.inside for device in devices):
         share = -(-len(waiting) // len(devices))
         for device in devices:
-            waiting = np.concatenate([waiting, device.harvest(ends)])
+            waiting = np.concatenate([waiting, device.harvest(ended)])
             taken = min(share, device.room, len(waiting))
             device.go_on(waiting[:taken], others=len(waiting) > taken)
             waiting = waiting[taken:]

@@ -7,7 +7,6 @@ mass. The polynomial with one derivative less tells the error.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..dynamics.base import AnyArray
-from .elementary import exponential, in_order, kept, logarithm
+from .elementary import exponential, horner, in_order, kept, logarithm
 from .expansion import ORDER
 
 #: The rule ends where f would have fallen by so much, if it fell on as it begins to; what lies beyond is left out. Its
@@ -76,14 +75,14 @@ def log_duration(
     densities = []
     for place, weight in zip(PLACES.tolist(), WEIGHTS.tolist(), strict=True):
         v = place * width
-        densities.append(weight * exponential(v * _horner(coefficients, v)))
+        densities.append(weight * exponential(v * horner(coefficients, v)))
     (total,) = kept(never, in_order(densities))
     # A polynomial with one derivative less differs by v^m (1 - v)^m (p + q v): here by its mean for a density e^-cv.
     *_, high, q = coefficients
     p = high + ORDER * q
     c = jnp.maximum(jnp.minimum(near[0] - far[0], -near[1]), 0.0)
     center = (ORDER + 1) / (2 * ORDER + 2 + c)
-    moved = (jnp.abs(p) * (1.0 - center) + jnp.abs(p + q) * center) / (1.0 + c * _horner(_PER_MEAN, c)) * _MEAN_AT_REST
+    moved = (jnp.abs(p) * (1.0 - center) + jnp.abs(p + q) * center) / (1.0 + c * horner(_PER_MEAN, c)) * _MEAN_AT_REST
     return near[0] + logarithm(width * h * total), moved
 
 
@@ -101,13 +100,6 @@ def _through(near: list[Array], far: list[Array]) -> list[Any]:
     left = [far[k] - sum(onto[k, j] * near[j] for j in range(k, order + 1)) for k in range(order + 1)]
     high = [sum(back[i, k] * left[k] for k in range(order + 1)) for i in range(order + 1)]
     return [*near[1 : order + 1], *high]
-
-
-def _horner(coefficients: Sequence[Any], v):
-    value = jnp.broadcast_to(coefficients[-1], v.shape)
-    for coefficient in coefficients[-2::-1]:
-        value = value * v + coefficient
-    return value
 
 
 def log_tail(f: Float[AnyArray, "K W"]) -> Float[Array, " W"]:

@@ -7,7 +7,7 @@ exponential is also to be had in two parts, e^x = mantissa 2^power, which no siz
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -146,6 +146,14 @@ def in_order(terms: Iterable[Any]) -> Any:
     for term in rest:
         total = total + term
     return total
+
+
+def horner(coefficients: Sequence[Any], x: Float[AnyArray, "*shape"]) -> Any:
+    """A polynomial with these coefficients, lowest first: numbers, or arrays."""
+    value = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
+        value = value * x + coefficient
+    return value
 
 
 def _polynomial(coefficients: list[float], x) -> Any:

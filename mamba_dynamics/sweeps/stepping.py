@@ -8,8 +8,9 @@ filled with cells that wait.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from ..dynamics.base import AnyArray
 from ..dynamics.step_size import log_size_when_shut
 from ..dynamics.tokens import LARGEST
 from .duration import clock_until, log_duration, log_tail
-from .elementary import exponential, kept, log_add_exp, logarithm
+from .elementary import exponential, horner, in_order, kept, log_add_exp, logarithm
 from .expansion import ORDER, Rates, Series, Systems, expand, rates
 from .multiderivative import KNOWN, METHOD_ORDER, STAGES, step_error, step_from
 
@@ -43,17 +44,21 @@ FEWEST_LANES = 104
 #: Lanes are emptied and filled when one in so many is done, and so many steps are taken after the last cell has a lane.
 SHARE_DONE, SEGMENT = 16, 32
 #: The longest first step.
-FIRST_STEP = 1.0
+FIRST_STEP = 4.0
 #: The error of a step's duration is that of a rule of lower order, so many times too large.
 CLOCK_SLACK = 30.0
-#: A requested time has been reached when ln(1 + t) is within this share of it.
+#: A requested time has been reached when ln(1 + t) is within this share of it, or
 LANDED = 1e-13
+#: when it lies within so much of a step, times tolerance^(1/order), that the expansions where the step ends lead there:
+#: with fewer coefficients than the step has orders, they are as accurate over a share of it. Nor may ln(dt/ds) change
+#: by STEEP times that.
+FOLLOWED, STEEP = 0.25, 4.0
 
 #: Evaluations of the field for each step tried, the expansion at its end among them.
 EVALUATIONS = STAGES + 1
 #: Estimates of a step's errors are close to the errors themselves, of which several add up.
 _SHARE_OF_TOLERANCE = 0.25
-_NEGLIGIBLE, _KEEPS_PACE, _BEYOND_ROUNDING = 40.0, 1e-6, 40.0
+_NEGLIGIBLE, KEEPS_PACE, _BEYOND_ROUNDING = 40.0, 1e-6, 40.0
 #: ln of the first step over tolerance^(1/order) and the series' reach.
 _FIRST = math.log(1.5)
 _PER_ORDER = 1.0 / (METHOD_ORDER + 1)
@@ -93,18 +98,45 @@ class Run(NamedTuple):
     code: Int[AnyArray, " W"]
 
 
-class Lanes(NamedTuple):
-    """The cells of a device's lanes, what does not change while they run, and their runs.
+class Told(NamedTuple):
+    """What cells tell of their runs, and stays as it is.
 
-    log_goal: ln t at the end. log_size_when_shut: ln|x_l| where a token shuts its step size. bends: the Taylor
-    coefficients of dy/ds where the run stands, but for the lowest, which is `run.velocity`.
+    log_goal: ln t at the end. log_size_when_shut: ln|x_l| where a token that shuts its step size has shut it.
+    followed: the share of a step over which the expansions at its end may be followed.
+    """
+
+    log_goal: Float[AnyArray, " W"]
+    log_size_when_shut: Float[AnyArray, " W"]
+    followed: Float[AnyArray, " W"]
+
+
+class Lanes(NamedTuple):
+    """The cells of a device's lanes, what they tell, and their runs.
+
+    bends: the Taylor coefficients of dy/ds where the run stands, but for the lowest, which is `run.velocity`.
     """
 
     cells: Cells
-    log_goal: Float[AnyArray, " W"]
-    log_size_when_shut: Float[AnyArray, "L W"]
+    told: Told
     run: Run
     bends: list[Float[AnyArray, "L W"]]
+
+
+class Ends(NamedTuple):
+    """Where runs ended.
+
+    log_remaining: ln of the time that would still pass if rho went on growing as it does. log_size_when_shut: as told.
+    """
+
+    y: Float[AnyArray, "L E"]
+    velocity: Float[AnyArray, "L E"]
+    log_rate: Float[AnyArray, " E"]
+    log_remaining: Float[AnyArray, " E"]
+    log_t: Float[AnyArray, " E"]
+    log_blow_up_time: Float[AnyArray, " E"]
+    log_size_when_shut: Float[AnyArray, " E"]
+    steps: Int[AnyArray, " E"]
+    code: Int[AnyArray, " E"]
 
 
 def lanes_on_a_processor(tokens: int, states: int) -> int:
@@ -125,16 +157,7 @@ def no_lanes(tokens: int, states: int, width: int) -> Lanes:
     systems = Systems(numbers(states), numbers(states), numbers(), numbers(), numbers(tokens))
     wanted = Wanted(numbers(), numbers(), numbers(), integers())
     cells = Cells(integers(), systems, wanted, numbers(tokens))
-    return Lanes(cells, numbers(), numbers(tokens), no_runs(tokens, width), [numbers(tokens) for _ in range(ORDER)])
-
-
-def no_runs(tokens: int, width: int) -> Run:
-    """The runs of empty lanes."""
-
-    def numbers(*rows: int):
-        return np.zeros((*rows, width))
-
-    return Run(
+    run = Run(
         y=numbers(tokens),
         velocity=numbers(tokens),
         f=numbers(ORDER + 1),
@@ -142,10 +165,26 @@ def no_runs(tokens: int, width: int) -> Run:
         log_t=numbers(),
         log_blow_up_time=numbers(),
         stop_log_rate=numbers(),
-        steps=np.zeros(width, np.int32),
-        shrinking=np.zeros(width, np.int32),
+        steps=integers(),
+        shrinking=integers(),
         fresh=np.zeros(width, bool),
         code=np.full(width, EMPTY, np.int32),
+    )
+    return Lanes(cells, Told(numbers(), numbers(), numbers()), run, [numbers(tokens) for _ in range(ORDER)])
+
+
+def no_ends(tokens: int, count: int, zeros: Callable[..., Any] = np.zeros) -> Ends:
+    """Room for the ends of so many runs."""
+    return Ends(
+        y=zeros((tokens, count)),
+        velocity=zeros((tokens, count)),
+        log_rate=zeros(count),
+        log_remaining=zeros(count),
+        log_t=zeros(count),
+        log_blow_up_time=zeros(count),
+        log_size_when_shut=zeros(count),
+        steps=zeros(count, np.int32),
+        code=zeros(count, np.int32),
     )
 
 
@@ -154,7 +193,7 @@ class Progress(NamedTuple):
 
     lanes: Lanes
     which: Int[AnyArray, " E"]
-    ended: Run
+    ended: Ends
     gone: Int[Array, ""]
 
 
@@ -174,68 +213,118 @@ def advance(
     """
     # Numbers of the program's input, so that one program serves every horizon.
     horizon = Horizon(**thresholds)  # pyright: ignore[reportArgumentType]
-    width, goal, systems = lanes.cells.which.shape[0], waiting.wanted.goal, waiting.systems
-    log_goal = jnp.where(jnp.isinf(goal), jnp.inf, goal + jnp.log(-jnp.expm1(-goal)))
-    ready = (waiting, log_goal, log_size_when_shut(systems.s * systems.sign, systems.b))
-
-    def room(one):
-        return jnp.zeros((*one.shape[:-1], waiting.which.shape[0] + 2 * width), one.dtype)
+    width = lanes.cells.which.shape[0]
+    ready = waiting, _told(waiting)
 
     def one_round(carry):
         _, taken, progress = carry
-        taken, progress = _exchanged(progress, ready, taken, count)
+        last = taken >= count
 
         def goes_on(inner):
             steps, lanes = inner
             code = lanes.run.code
-            wanted = jnp.where((taken < count) | others, code >= 0, code == CODE[Outcome.BLEW_UP])
+            wanted = jnp.where(last, jnp.where(others, code >= 0, code == CODE[Outcome.BLEW_UP]), code != RUNNING)
             enough = jnp.sum(wanted) * SHARE_DONE >= width
-            return jnp.any(code == RUNNING) & ~enough & ((taken < count) | (steps < SEGMENT))
+            return jnp.any(code == RUNNING) & ~enough & (~last | (steps < SEGMENT))
 
         def step(inner):
             steps, lanes = inner
             return steps + 1, _stepped(lanes, horizon)
 
         _, lanes = jax.lax.while_loop(goes_on, step, (jnp.asarray(0), progress.lanes))
-        return jnp.asarray(False), taken, progress._replace(lanes=lanes)
+        return last, *_exchanged(progress._replace(lanes=lanes), ready, taken, count)
 
-    begun = Progress(lanes, room(lanes.cells.which), jax.tree.map(room, lanes.run), jnp.asarray(0))
-    start = (jnp.asarray(True), jnp.asarray(0), begun)
-    _, taken, progress = jax.lax.while_loop(lambda carry: carry[0] | (carry[1] < count), one_round, start)
-    return _exchanged(progress, ready, taken, count)[1]
+    # All that were inside may end, and they are written many at a time.
+    room = waiting.which.shape[0] + 2 * width
+    ended = no_ends(len(lanes.run.y), room, jnp.zeros)
+    begun = Progress(lanes, jnp.zeros(room, waiting.which.dtype), ended, jnp.asarray(0))
+    start = (jnp.asarray(False), jnp.asarray(0), begun)
+    return jax.lax.while_loop(lambda carry: ~carry[0], one_round, start)[-1]
+
+
+def _told(cells: Cells) -> Told:
+    """What cells tell of their runs."""
+    wanted, systems = cells.wanted, cells.systems
+    return Told(
+        log_goal=jnp.where(jnp.isinf(wanted.goal), jnp.inf, wanted.goal + jnp.log(-jnp.expm1(-wanted.goal))),
+        log_size_when_shut=log_size_when_shut(-jnp.abs(systems.s), systems.b),
+        followed=FOLLOWED * (wanted.atol + wanted.rtol) ** _PER_ORDER,
+    )
 
 
 def _exchanged(progress: Progress, ready, taken, count) -> tuple[Int[Array, ""], Progress]:
     """Lanes that are done are emptied, and all that are empty filled; (how many were taken by now, what came of it)."""
-    lanes = progress.lanes
-    code = lanes.run.code
-    done, is_open = code >= 0, code != RUNNING
-    lane = jnp.arange(done.shape[0])
-    # Those that are done, in a row; what follows them is overwritten by those that are done later.
-    done_first = jnp.zeros_like(lane).at[jnp.where(done, jnp.cumsum(done) - 1, lane.shape[0])].set(lane, mode="drop")
+    progress = _emptied(progress)
+    (cells, told, run, bends), code = progress.lanes, progress.lanes.run.code
+    is_open = code != RUNNING
     place = taken + jnp.cumsum(is_open) - 1
     filled = is_open & (place < count)
-
-    def written(whole, part):
-        return jax.lax.dynamic_update_slice_in_dim(whole, part[..., done_first], progress.gone, axis=part.ndim - 1)
 
     def taken_in(old, new):
         return jnp.where(filled, jnp.take(new, place, axis=-1, mode="clip"), old)
 
-    held = (lanes.cells, lanes.log_goal, lanes.log_size_when_shut)
-    cells, log_goal, log_size = jax.tree.map(taken_in, held, ready)
-    run = lanes.run._replace(
-        y=jnp.where(filled, cells.y, lanes.run.y),
-        fresh=lanes.run.fresh | filled,
+    cells, told = jax.tree.map(taken_in, (cells, told), ready)
+    run = run._replace(
+        y=jnp.where(filled, cells.y, run.y),
+        fresh=run.fresh | filled,
         code=jnp.where(filled, RUNNING, jnp.where(is_open, EMPTY, code)),
     )
-    after = Progress(
-        lanes=Lanes(cells, log_goal, log_size, run, lanes.bends),
-        which=written(progress.which, lanes.cells.which),
-        ended=jax.tree.map(written, progress.ended, lanes.run),
-        gone=progress.gone + jnp.sum(done),
+    return taken + jnp.sum(filled), progress._replace(lanes=Lanes(cells, told, run, bends))
+
+
+def _emptied(progress: Progress) -> Progress:
+    """With the ends of runs that are done written down."""
+    lanes, done = progress.lanes, progress.lanes.run.code >= 0
+    all_ends = Ends(*kept(lanes.cells.systems.never, *_ends(lanes)))
+    lane = jnp.arange(done.shape[0])
+    many = jnp.sum(done)
+    at_once = min(len(lane), max(len(lane) // 4, FEWEST_LANES))
+    # Those that are done, in a row; what follows them is overwritten by those that are done later.
+    row = jnp.zeros(len(lane) + at_once, lane.dtype)
+    row = row.at[jnp.where(done, jnp.cumsum(done) - 1, len(row))].set(lane, mode="drop")
+
+    def some(carry):
+        begin, which, ended = carry
+        chosen = jax.lax.dynamic_slice_in_dim(row, begin, at_once)
+
+        def written(whole, part):
+            return jax.lax.dynamic_update_slice_in_dim(whole, part, progress.gone + begin, axis=part.ndim - 1)
+
+        ends = jax.tree.map(lambda one: jnp.take(one, chosen, axis=-1, mode="clip"), (lanes.cells.which, all_ends))
+        return begin + at_once, *jax.tree.map(written, (which, ended), ends)
+
+    start = (jnp.zeros_like(many), progress.which, progress.ended)
+    _, which, ended = jax.lax.while_loop(lambda carry: carry[0] < many, some, start)
+    return progress._replace(which=which, ended=ended, gone=progress.gone + many)
+
+
+def _ends(lanes: Lanes) -> Ends:
+    """Where runs ended; those that landed about a requested time are moved there along their expansions."""
+    cells, told, run, bends = lanes
+    late, log_gap = _gap(run.log_t, told.log_goal)
+    # The clock's density over that where the run stands. f may be steep: as many terms again as are known of it.
+    density = [jnp.ones_like(run.h)]
+    for k in range(1, 2 * ORDER + 1):
+        density.append(in_order(j / k * run.f[j] * density[k - j] for j in range(1, min(k, ORDER) + 1)))
+    spent = [one / (k + 1) for k, one in enumerate(density)]
+    target = jnp.where(late, -1.0, 1.0) * exponential(log_gap - run.f[0])
+    clock = jnp.zeros_like(run.h)
+    for _ in range(3):
+        clock = clock + (target - clock * horner(spent, clock)) / horner(density, clock)
+    lands = (run.code == CODE[Outcome.REACHED_UNTIL]) & jnp.isfinite(clock)
+    (clock,) = kept(cells.systems.never, jnp.where(lands, clock, 0.0))
+    series = [run.velocity, *bends]
+    return Ends(
+        y=run.y + clock * horner([one / (k + 1) for k, one in enumerate(series)], clock),
+        velocity=horner(series, clock),
+        log_rate=-horner(list(run.f), clock),
+        log_remaining=log_tail(run.f),
+        log_t=jnp.where(lands, told.log_goal, run.log_t),
+        log_blow_up_time=run.log_blow_up_time,
+        log_size_when_shut=told.log_size_when_shut,
+        steps=run.steps,
+        code=run.code,
     )
-    return taken + jnp.sum(filled), after
 
 
 def _first_step(y: Float[Array, "L W"], series: Series, wanted: Wanted) -> Float[Array, " W"]:
@@ -271,14 +360,16 @@ def _stepped(lanes: Lanes, horizon: Horizon) -> Lanes:
     log_t, ratio = kept(never, log_t, jnp.where(jnp.isfinite(ratio) & jnp.isfinite(log_t), ratio, jnp.inf))
     accurate = ratio <= 1
 
-    late = log_add_exp(jnp.zeros_like(log_t), log_t) - wanted.goal
-    margin = jnp.where(jnp.isinf(wanted.goal), 0.0, LANDED * wanted.goal)
-    landed = accurate & (jnp.abs(late) <= margin)
-    beyond = accurate & (late > margin)
-    accepted = accurate & ~beyond
     factor = jnp.clip(0.9 * exponential(logarithm(jnp.maximum(ratio, 1e-30)) * -_PER_ORDER), 0.2, 10.0)
     (next_h,) = kept(never, jnp.minimum(h * factor, MAX_STEP))
-    (to_goal,) = kept(never, _to_goal(f, log_t, lanes.log_goal))
+    late = log_add_exp(jnp.zeros_like(log_t), log_t) - wanted.goal
+    margin = jnp.where(jnp.isinf(wanted.goal), 0.0, LANDED * wanted.goal)
+    (to_goal,) = kept(never, _to_goal(f, log_t, lanes.told.log_goal))
+    share = jnp.abs(to_goal) * jnp.maximum(1.0 / h, jnp.abs(f[1]) / STEEP)
+    near = (jnp.abs(late) <= margin) | (share <= lanes.told.followed)
+    landed = accurate & near
+    beyond = accurate & (late > margin) & ~near
+    accepted = accurate & ~beyond
     back = jnp.where((to_goal < 0) & (h + to_goal > 0), h + to_goal, 0.5 * h)
     ahead = jnp.where(to_goal > 0, jnp.minimum(next_h, to_goal), next_h)
     next_h = jnp.where(beyond, back, jnp.where(accepted, ahead, next_h))
@@ -330,10 +421,21 @@ def _at_the_start(cells: Cells, found: Rates):
 
 def _to_goal(f, log_t, log_goal):
     """About how far the clock is from the requested time, below 0 if beyond it; NaN if it never gets there."""
+    late, log_gap = _gap(log_t, log_goal)
+    return clock_until(log_gap, f, jnp.where(late, -1.0, 1.0))
+
+
+def _gap(log_t, log_goal):
+    """(whether t is beyond the requested time, ln of their distance)."""
     late = log_t > log_goal
     high, low = jnp.where(late, log_t, log_goal), jnp.where(late, log_goal, log_t)
-    log_gap = high + logarithm(-jnp.expm1(low - high))
-    return clock_until(log_gap, f, jnp.where(late, -1.0, 1.0))
+    return late, high + logarithm(-jnp.expm1(low - high))
+
+
+def _left_to_shut(lanes: Lanes, y: Float[AnyArray, "L W"]) -> Float[Array, "L W"]:
+    """How much y has still to grow until a token has shut its step size; 0 where it has, or never does."""
+    shuts = lanes.cells.systems.s * lanes.cells.systems.sign < 0
+    return jnp.where(shuts, jnp.maximum(lanes.told.log_size_when_shut - y, 0.0), 0.0)
 
 
 class _Judged(NamedTuple):
@@ -355,8 +457,8 @@ def _judged(lanes: Lanes, found: Rates, run: Run, horizon: Horizon) -> _Judged:
     shrunk = jnp.min(grown, axis=0) >= horizon.shrinking
     settled = run.shrinking >= CHUNK
     (tail,) = kept(systems.never, log_tail(run.f))
-    running = growth > _KEEPS_PACE
-    left = jnp.maximum(lanes.log_size_when_shut - run.y, 0.0)
+    running = growth > KEEPS_PACE
+    left = _left_to_shut(lanes, run.y)
     for_ever = jnp.any(running & (left == 0), axis=0)
     furthest = jnp.max(jnp.where(running, left, 0.0), axis=0)
     goes_on = ~for_ever & (furthest > 0) & (jnp.max(norms, axis=0) + furthest <= LARGEST)

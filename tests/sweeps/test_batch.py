@@ -57,6 +57,7 @@ def few_lanes():
     """What a lane computes does not depend on how many there are: few are cheaper."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stepping, "LANES", 32)
+        patch.setattr(stepping, "FEWEST_LANES", 8)
         yield
 
 
@@ -246,9 +247,41 @@ def test_a_requested_time_is_landed_on_in_few_steps():
     until = np.geomspace(0.1, 1e6, 100)
     x0 = np.tile([[0.7], [-1.2], [0.4]], (1, 100))
     runs = solve_many(mu=-1.0, s_delta=1.0, a=1.0, x0=x0, until=until, rtol=1e-8, atol=1e-8)
-    np.testing.assert_allclose(runs.log1p_t, np.log1p(until), rtol=1e-12)
-    assert np.max(np.abs(np.diff(runs.steps))) <= 2
-    assert runs.steps.max() <= 20
+    np.testing.assert_allclose(runs.log1p_t, np.log1p(until), rtol=1e-15)
+    assert np.max(np.abs(np.diff(runs.steps))) <= 1
+    assert runs.steps.max() <= 10
+    assert runs.steps.mean() <= 6
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
+@pytest.mark.parametrize("mu", [-1.3, 0.8])
+def test_where_a_run_lands_and_its_slope_there(mu, tolerance):
+    """One token with a constant step size: x^-2 = x0^-2 - 2 mu Delta t, at times about where steps end and between."""
+    delta, x0, rng = np.log1p(np.exp(0.3)), 0.9, np.random.default_rng(3)
+    if mu < 0:
+        until = np.exp(rng.uniform(-6, 20, 400))
+    else:
+        until = -np.expm1(-np.exp(rng.uniform(-9, 1, 400))) / (2 * mu * delta * x0**2)
+    runs = solve_many(mu=mu, s_delta=0.0, dt_bias=0.3, a=1.0, x0=[x0], until=until, rtol=tolerance, atol=tolerance)
+    assert set(runs.outcomes()) == {Outcome.REACHED_UNTIL}
+    square = 1 / (x0**-2 - 2 * mu * delta * until)
+    log_abs_x, slope = 0.5 * np.log(square), mu * delta * square * until
+    # Before a blow-up, what is left of the time is known by so much less.
+    known = np.maximum(tolerance, 1e-14) * np.maximum(1.0, np.abs(slope))
+    assert np.max(np.abs(runs.log_abs_x[0] - log_abs_x) / (known * (1 + np.abs(log_abs_x)))) < 1
+    assert np.max(np.abs(runs.slope[0] / slope - 1) / (known * (1 + np.abs(log_abs_x)))) < 10
+
+
+def test_slopes_are_the_field_s_where_runs_land(x64):
+    """d ln|x_l| / d ln t = t F_l(x) / x_l, by the field of a single run."""
+    until, x0 = np.geomspace(0.1, 1e3, 40), [[0.7], [-1.2], [0.4]]
+    runs = solve_many(
+        mu=-1.0, s_delta=1.0, a=1.0, dt_bias=0.3, x0=np.tile(x0, (1, 40)), until=until, rtol=1e-10, atol=1e-10
+    )
+    field = token_dynamics(S6Layer.scalar(mu=-1.0, S_Delta=1.0, a=1.0, dt_bias=0.3))
+    for k, t in enumerate(until):
+        x = runs.sign[:, k] * np.exp(runs.log_abs_x[:, k])
+        np.testing.assert_allclose(runs.slope[:, k], t * np.asarray(field(t, x, None)).ravel() / x, rtol=1e-9)
 
 
 def test_nothing_moves():

@@ -25,7 +25,7 @@ def test_a_first_step_is_a_share_of_the_series_reach(reach, tolerance, x64):
     assert first_step(reach, tolerance) == pytest.approx(share * 0.5**0.1, rel=1e-12)
 
 
-def test_a_first_step_is_not_longer_than_a_unit_of_the_clock(x64):
+def test_a_first_step_is_not_longer_than_the_longest(x64):
     assert first_step(1e6, 1e-3) == FIRST_STEP
     wanted = Wanted(*(jnp.asarray([one]) for one in (1e-12, 1e-12, np.inf, 4096)))
     y, level = jnp.zeros((1, 1)), [jnp.ones((1, 1))] + [jnp.zeros((1, 1))] * (KNOWN - 1)
