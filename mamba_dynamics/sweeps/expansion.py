@@ -104,13 +104,17 @@ def _drive(systems: Systems, y) -> _Drive:
     u_power = jnp.where(systems.sign == 0, -jnp.inf, 2 * power + jnp.where(positive, 0.0, closed_power))
     largest = jnp.max(u_power, axis=0)
     opening = jnp.where(positive, 1.0, small) / (1.0 + small)
+    # Kept once, and in this shape: others would each be a copy.
+    weight, decay = kept(
+        systems.never, times_power_of_two(u_mantissa, u_power - largest), exponential(-systems.a * step[:, None])
+    )
     return _Drive(
         x=x,
         opening=opening,
         step=step,
         log_slope=jnp.where(positive, opening / step, 1.0 / ((1.0 + small) * quotient)),
-        weight=times_power_of_two(u_mantissa, u_power - largest),
-        decay=exponential(-systems.a * step[:, None]),
+        weight=weight,
+        decay=decay,
         scale=largest * math.log(2.0),
     )
 
@@ -123,8 +127,7 @@ def _states(systems: Systems, own: Float[Array, "L _ W"], decay: Float[Array, "L
         h = own + decay * before
         return h, h
 
-    own, decay = kept(systems.never, jnp.broadcast_to(own, decay.shape), decay)
-    states = [jnp.zeros_like(own[0])]
+    states = [jnp.zeros_like(decay[0])]
     if len(own) <= WRITTEN_OUT:
         for token in zip(own, decay, strict=True):
             states.append(following(states[-1], token)[0])
@@ -150,6 +153,7 @@ def expand(systems: Systems, y: Float[AnyArray, "L W"]) -> tuple[Rates, Series, 
     for k in range(1, ORDER + 1):
         series.extend(velocities)
         own = series.weight[k][:, None] + in_order(series.decay[j] * states[k - j] for j in range(1, k + 1))
+        (own,) = kept(systems.never, own)
         h, before, total = _states(systems, own, drive.decay)
         rate = _over_states(systems.mu, h)
         states.append(before)
