@@ -21,7 +21,8 @@ def _bare(command: str) -> list[str]:
     return [sys.executable, "-c", "import numpy"]
 
 
-_CACHE = tempfile.mkdtemp(prefix="bench-cache-")
+#: Removed when the process that measures ends.
+_CACHE = tempfile.TemporaryDirectory(prefix="bench-cache-")
 
 START_UP = Row(
     name="start-up",
@@ -29,7 +30,7 @@ START_UP = Row(
     sides={
         OURS: Command(_line, {"JAX_COMPILATION_CACHE_DIR": ""}),
         "ours, compilation cache": Command(
-            _line, {"JAX_COMPILATION_CACHE_DIR": _CACHE, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+            _line, {"JAX_COMPILATION_CACHE_DIR": _CACHE.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         ),
         "python, numpy": Command(_bare),
     },
