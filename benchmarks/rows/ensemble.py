@@ -153,6 +153,5 @@ ENSEMBLE = Row(
     headline=1,
     one_core=True,
     note=f"all on one core; scipy does {SAMPLE} states, diffrax at most {VMAPPED}, and their time is multiplied;"
-    " heyoka's time differs by a quarter from process to process, and where it is fast the two are level from 10,000"
-    " states on",
+    " heyoka's time a state is not the same in all processes: those of two sizes may differ by a quarter",
 )
