@@ -185,7 +185,7 @@ def _refuse_numpy_archive(path: Path) -> None:
             return
         from .zip_directory import directory_of
 
-        members = [entry.filename for entry in directory_of(file)]
+        members = list(directory_of(file))
     except CheckpointError:
         return
     if not members or not all(name.endswith(".npy") for name in members):
