@@ -362,8 +362,8 @@ def _table(values: list[Any], machine: _Machine) -> dict[str | int, Any]:
 _STOP = ord(".")
 
 #: What each instruction does, by its byte; None for what is no instruction, or none of a file on a disk.
-_STEPS: list[Callable[[_Machine], None] | None] = [None] * 256
-_BY_SIGN: dict[bytes, Callable[[_Machine], None]] = {
+_STEPS: list[Callable[[_Machine], object] | None] = [None] * 256
+_BY_SIGN: dict[bytes, Callable[[_Machine], object]] = {
     # values
     b"N": _pushes(lambda m: None),
     b"\x88": _pushes(lambda m: True),
@@ -423,7 +423,7 @@ _BY_SIGN: dict[bytes, Callable[[_Machine], None]] = {
     b"Q": lambda m: m._want(m._pop()),
     # the stack and the memo
     b"0": _Machine._pop_or_unmark,
-    b"1": lambda m: m._above_mark() and None,
+    b"1": lambda m: m._above_mark(),
     b"2": lambda m: m._push(m._top()),
     b"p": lambda m: m._put(int(m._line())),
     b"q": lambda m: m._put(m._number(1)),
@@ -434,7 +434,7 @@ _BY_SIGN: dict[bytes, Callable[[_Machine], None]] = {
     b"j": lambda m: m._get(m._number(4)),
     # what says something of the pickle itself
     b"\x80": _Machine._protocol,
-    b"\x95": lambda m: m._take(8) and None,
+    b"\x95": lambda m: m._take(8),
 }
 for _sign, _step in _BY_SIGN.items():
     _STEPS[_sign[0]] = _step

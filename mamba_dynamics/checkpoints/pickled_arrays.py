@@ -15,6 +15,8 @@ _TYPES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2":
 _ROOMS = ("numpy.core.", "numpy._core.")
 _WITH_STATE = {room + "multiarray._reconstruct" for room in _ROOMS}
 _OF_A_BUFFER = {room + "numeric._frombuffer" for room in _ROOMS}
+#: Values of the largest array; no file comes near it.
+_LARGEST = 2**58
 _ORDERS = ("<", "|", "=")
 
 
@@ -41,11 +43,16 @@ def array_of(value: Any) -> PickledArray | None:
     letters, data = _letters(dtype), _bytes(data)
     if letters not in _TYPES or data is None or not isinstance(shape, tuple) or len(shape) > 64:
         return None
-    if not all(type(length) is int and 0 <= length < 2**63 for length in shape):
+    if not all(type(length) is int and length >= 0 for length in shape) or not is_possible(shape):
         return None
     width = int(letters[1:])
     whole = math.prod(shape) * width == len(data)
     return PickledArray(_TYPES[letters], width, shape, by_columns is True, data) if whole else None
+
+
+def is_possible(shape: tuple[int, ...]) -> bool:
+    """Whether numpy can hold an array of a shape: an empty axis may stand beside one that is beyond any file."""
+    return math.prod(max(length, 1) for length in shape) <= _LARGEST
 
 
 def _letters(dtype: Any) -> str:

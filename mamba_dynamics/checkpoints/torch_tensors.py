@@ -12,7 +12,7 @@ from typing import Any
 from .._errors import CorruptFile, UnsafeFile
 from .base import shown
 from .pickle_tree import Made, Name, Wanted, argument_of, brief, called_by, mapping_of
-from .pickled_arrays import PickledArray, array_of
+from .pickled_arrays import PickledArray, array_of, is_possible
 
 #: Stored types by what torch calls them, and the bytes of a value.
 _TYPES = {
@@ -157,7 +157,7 @@ def _tensor(value: Any, called: str, arguments: Any, path: Path) -> StoredTensor
         raise _damaged(path, "a tensor lacks its shape")
     if called == _WITHOUT_VALUES:
         dtype, width = _dtype(arguments[0], path)
-        shape = _sizes(arguments[1], path)
+        shape = _shape(arguments[1], path)
         return StoredTensor(None, dtype, width, 0, shape, (0,) * len(shape))
     return _dense(called, arguments, path)
 
@@ -170,20 +170,20 @@ def _of_array(array: PickledArray) -> StoredTensor:
 
 
 def _dense(called: str, arguments: tuple[Any, ...], path: Path) -> StoredTensor:
-    storage = storage_of(arguments[0], path)
+    place, offset, lengths, steps, *more = arguments
+    storage = storage_of(place, path)
     typed = called == _UTILS + "_rebuild_tensor_v3"
-    dtype, width = (
-        _dtype(arguments[6] if len(arguments) > 6 else None, path) if typed else (storage.dtype, storage.width)
-    )
+    own = _dtype(more[2] if len(more) > 2 else None, path) if typed else None
+    dtype, width = (storage.dtype, storage.width) if own is None else own
     if dtype is None:
         raise _damaged(path, "a tensor of an untyped storage has no type")
-    offset, shape, strides = arguments[1], _sizes(arguments[2], path), _sizes(arguments[3], path)
+    shape, strides = _shape(lengths, path), _sizes(steps, path)
     if not _is_size(offset) or len(shape) != len(strides):
         raise _damaged(
             path, f"a tensor has the offset {brief(offset)}, shape {shown(shape)} and strides {shown(strides)}"
         )
     begin, in_bytes = storage.begin * storage.width, storage.count * storage.width
-    tensor = StoredTensor(storage.name, dtype, width, offset, shape, strides, _is_negative(typed, arguments))
+    tensor = StoredTensor(storage.name, dtype, width, offset, shape, strides, _is_negative(more[3 if typed else 2 :]))
     if (offset + tensor.span) * width > in_bytes:
         raise _damaged(path, f"a tensor of shape {shown(shape)} claims values outside its storage of {in_bytes} bytes")
     if begin % width:
@@ -191,9 +191,8 @@ def _dense(called: str, arguments: tuple[Any, ...], path: Path) -> StoredTensor:
     return replace(tensor, offset=offset + begin // width)
 
 
-def _is_negative(typed: bool, arguments: tuple[Any, ...]) -> bool:
-    """Whether the tensor is a negative view; a few arguments in, torch keeps a table of such flags."""
-    flags = arguments[7:8] if typed else arguments[6:7]
+def _is_negative(flags: list[Any]) -> bool:
+    """Whether the tensor is a negative view, by torch's table of such flags, the last argument where there is one."""
     table = mapping_of(flags[0]) if flags else None
     return table is not None and table.get("neg") is True
 
@@ -204,6 +203,13 @@ def _dtype(value: Any, path: Path) -> tuple[str, int]:
         raise _damaged(path, f"a tensor is of the unknown type {brief(value)}")
     word = value.removeprefix("torch.")
     return _DTYPES.get(word, (word.upper(), 1))
+
+
+def _shape(value: Any, path: Path) -> tuple[int, ...]:
+    shape = _sizes(value, path)
+    if not is_possible(shape):
+        raise _damaged(path, f"a tensor has the shape {shown(shape)}, which is beyond any file")
+    return shape
 
 
 def _sizes(value: Any, path: Path) -> tuple[int, ...]:

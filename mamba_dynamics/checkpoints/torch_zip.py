@@ -95,16 +95,16 @@ class TorchArchive(Archive):
             raise CorruptFile(f"tensor {shown(name)} of {shown(self.path)} claims {size} bytes, more than the file has")
         if not size:
             return np.zeros(tensor.shape, np.float64 if tensor.dtype == "F64" else np.float32)
-        values = _strided(self._spanned(tensor, tensor.storage), tensor)
+        values = _strided(self._spanned(tensor), tensor)
         self._bytes_read += size
         return np.negative(values) if tensor.negative else values
 
-    def _spanned(self, tensor: StoredTensor, storage: str | bytes) -> NDArray[np.uint8]:
+    def _spanned(self, tensor: StoredTensor) -> NDArray[np.uint8]:
         """The bytes from a tensor's first value to its last."""
         begin, count = tensor.offset * tensor.width, tensor.span * tensor.width
-        if isinstance(storage, bytes):
-            return np.frombuffer(storage, np.uint8)[begin : begin + count]
-        return self._file.read(self._first_byte(storage) + begin, count)
+        if isinstance(tensor.storage, str):
+            return self._file.read(self._first_byte(tensor.storage) + begin, count)
+        return np.frombuffer(tensor.storage or b"", np.uint8)[begin : begin + count]
 
 
 def _require_whole(wanted: Wanted, storages: Mapping[str, int], path: Path) -> None:

@@ -158,6 +158,7 @@ LIES = {
     "a size that is a truth": (0, (True,), (1,)),
     "a size that is no integer": (0, (2.0,), (1,)),
     "an offset that is no integer": (1.0, (2,), (1,)),
+    "a huge axis beside an empty one": (0, (0, 2**61), (1, 1)),
     "too few strides": (0, (2, 2), (1,)),
     "no shape": (0, None, (1,)),
     "a text as a shape": (0, "23", (3, 1)),
