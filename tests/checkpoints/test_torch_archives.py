@@ -585,8 +585,8 @@ def test_a_pickle_out_of_proportion_is_refused(tmp_path, what):
     [
         b"\x80\x02R.", b"\x80\x02t.", b"\x80\x020.", b"\x80\x02NQ", b"\x80\x02q\x00.", b"\x80\x02h\x00.",
         b"\x80\x02(N0s.", b"\x80\x02}Nb.", b"\x80\x02NNa.", b"\x80\x02N]Ns.", b"\x80\x06N.", b"\x80\x02\xff.",
-        b"\x80\x02(o.",
-        b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\x7f.", b"\x80\x02p-1\nN.", b"Iabc\n.", b"F\n.", b"Vx", b"S'a\n.",
+        b"\x80\x02(o.", b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\x7f.", b"\x80\x02Np-1\n.", b"\x80\x02ca\nb\n)(R.",
+        b"Iabc\n.", b"F\n.", b"Vx", b"S'a\n.",
         b"\x80\x02ca\nb\n)R}b}b.", b"\x80\x02K\x01K\x02\x93.", b"\x80\x02\x97.", b"",
     ],
 )  # fmt: skip
