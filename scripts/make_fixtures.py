@@ -92,7 +92,7 @@ MODELS = {
     ),
 }
 
-#: Architectures outside transformers: name -> (generator, number of tokens) to (tensors, config or None, golden arrays).
+#: Architectures outside transformers: from (generator, number of tokens) to (tensors, config or None, golden arrays).
 HANDMADE = {
     "mamba_ssm": mamba_ssm_fixture,
     "mamba_ssm_mamba2": mamba_ssm_mamba2_fixture,

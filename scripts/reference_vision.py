@@ -1,4 +1,4 @@
-"""Sequential float64 reference of the vision models' mixers, in plain numpy, and their fixtures; see `reference_mixers`.
+"""Sequential float64 reference of the vision models' mixers in plain numpy, and their fixtures; see `reference_mixers`.
 
 Written from what the projects' own modules compute (hustvl/Vim, MzeroMiko/VMamba, NVlabs/MambaVision):
 

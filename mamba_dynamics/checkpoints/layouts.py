@@ -33,8 +33,8 @@ from .tensors import LayerTensors, group_by_layer
 class Layout:
     """One row: a layer has this layout if `marker` has `ndim` axes and `beside` lies beside it.
 
-    `dropped` is what the limit leaves out beyond `DROPPED_BY_THE_LIMIT`; `dt_bias_times` is how often the model adds the
-    bias of the step size before softplus.
+    `dropped` is what the limit leaves out beyond `DROPPED_BY_THE_LIMIT`; `dt_bias_times` is how often the model adds
+    the bias of the step size before softplus.
     """
 
     kind: str
