@@ -4,6 +4,7 @@ Written from what the projects' own modules compute (hustvl/Vim, MzeroMiko/VMamb
 
     Vim           two scans with weights of their own; the second sees the reversed tokens. Both outputs are gated by
                   the same z, added in the order of the image and halved (`if_divide_out`, on in every released model).
+    Vim's first   both scans read one causal convolution's output and share all weights but A; the sum is not halved.
     VMamba        one feature map (H, W) read by rows, by columns, and both backwards. The outputs go back to their
                   pixels and are added; then LayerNorm, the gate and out_proj.
     MambaVision   a convolution that looks both ways (padding "same"). dt_proj adds its bias, and the scan, which is
@@ -22,6 +23,14 @@ def reference_vim(ahead: Weights, back: Weights, u: np.ndarray) -> dict[str, np.
     stages = [selective(causal_conv(ahead, x), ahead), selective(causal_conv(back, x[::-1]), back)]
     y = [s["scan"] + w["D"] * s["x"] for s, w in zip(stages, (ahead, back), strict=True)]
     return _stacked(stages) | {"out": linear(ahead, (y[0] + y[1][::-1]) * silu(z) / 2, "out_proj")}
+
+
+def reference_vim_1(w: Weights, A_log_back: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """The output alone."""
+    x, z = np.split(linear(w, u, "in_proj"), 2, axis=1)
+    x = causal_conv(w, x)
+    y = selective(x, w)["scan"] + selective(x[::-1], w | {"A_log": A_log_back})["scan"][::-1] + 2 * w["D"] * x
+    return linear(w, y * silu(z), "out_proj")
 
 
 def reference_vmamba(w: Weights, directions: list[Weights], u: np.ndarray) -> dict[str, np.ndarray]:
@@ -74,7 +83,10 @@ def _conv2d(w: Weights, v: np.ndarray) -> np.ndarray:
 
 
 def vim_fixture(rng: np.random.Generator, tokens: int):
-    """Two scans: forwards, and with its own weights over the reversed tokens."""
+    """Two scans: forwards, and with its own weights over the reversed tokens.
+
+    `first.out` is the output of the first version, which has A_b_log and none of the other tensors of the second scan.
+    """
     names = [f"layers.{k}.mixer" for k in range(2)]
     tensors, golden = {"cls_token": draw(rng, 1, 1, 16)}, {"names": np.array(names)}
     for k, name in enumerate(names):
@@ -87,7 +99,7 @@ def vim_fixture(rng: np.random.Generator, tokens: int):
         golden |= normal_form_of(k, [ahead, back])
         if k == 0:
             u = rng.standard_normal((tokens, 16))
-            golden |= {"u": u, **reference_vim(ahead, back, u)}
+            golden |= {"u": u, "first.out": reference_vim_1(ahead, back["A_log"], u), **reference_vim(ahead, back, u)}
     return tensors, None, golden
 
 

@@ -89,6 +89,18 @@ def test_a_mixer_with_D_per_channel_runs_with_that_D(tmp_path):
         assert tolerances(np.asarray(block.mixer(u)) + branch, reading.golden["out"]) < 1
 
 
+def test_vims_first_version_shares_all_but_the_rates_between_its_directions(tmp_path):
+    """The vim fixture without the second direction's own tensors, against `first.out`."""
+    stored = load_file(FIXTURES / "vim" / "model.safetensors")
+    shared = {name: value for name, value in stored.items() if "_b." not in name and not name.endswith("D_b")}
+    save_file(shared, tmp_path / "model.safetensors")
+    reading = read("vim", tmp_path)
+    golden = reading.golden["first.out"]
+    assert tolerances(reading.out(), golden) < 1
+    same_rates = np.stack([reading.layer.a[0]] * 2)
+    assert tolerances(reading.with_layer(a=same_rates).out(), golden) > FAULT
+
+
 def test_the_bias_of_mamba_vision_is_told():
     """The layer says that its bias is not the stored one."""
     reading = reading_of("mamba_vision")

@@ -51,15 +51,15 @@ class Reading:
             return np.asarray(MIXERS[self.layer.kind](self, np.asarray(self.golden["u"], float)))
 
 
-def read(name: str) -> Reading:
-    """The first mixer of a fixture."""
-    folder = FIXTURES / name
+def read(name: str, folder: Path | None = None) -> Reading:
+    """The first mixer of a fixture, or of a folder made from it."""
+    folder = FIXTURES / name if folder is None else folder
     checkpoint = open_checkpoint(folder)
     prefix = checkpoint.layers[0].name + "."
     stored = load_file(folder / "model.safetensors")
     tensors = {key.removeprefix(prefix): v.astype(float) for key, v in stored.items() if key.startswith(prefix)}
     config = folder / "config.json"
-    with np.load(folder / "golden.npz") as golden:
+    with np.load(FIXTURES / name / "golden.npz") as golden:
         found = json.loads(config.read_text()) if config.exists() else {}
         return Reading(name, checkpoint.layer(0), tensors, found, dict(golden))
 
@@ -171,14 +171,18 @@ def zamba(reading: Reading, u):
 
 
 def vim(reading: Reading, u):
-    """Two causal directions with a convolution of their own, gated by one z, added and halved."""
+    """Two causal directions, gated by one z and added: the second version halves the sum, the first shares the
+    convolution's output between them."""
     layer, tensors = reading.layer, reading.tensors
     x, z = np.split(linear(tensors, u, "in_proj"), 2, axis=1)
+    second = "conv1d_b.weight" in tensors
+    names = ("conv1d", "conv1d_b") if second else ("conv1d", "conv1d")
+    parts = [load_mamba1_selection(layer.group(k), convolution(tensors, names[k]), "float64") for k in (0, 1)]
+    x = x if second else np.asarray(parts[0].conv(x))
     y = np.zeros_like(x)
-    for direction, (name, order) in enumerate(zip(("conv1d", "conv1d_b"), _orders(reading, len(u)), strict=True)):
-        own = load_mamba1_selection(layer.group(direction), convolution(tensors, name), "float64")
-        y[order] += skipped(own(u, x[order]), layer.D_skip[direction])
-    return linear(tensors, y * silu(z) / reading.around.get("divided_by", 2), "out_proj")
+    for own, D, order in zip(parts, layer.D_skip, _orders(reading, len(u)), strict=True):
+        y[order] += skipped(own(u, x[order], conv=second), D)
+    return linear(tensors, y * silu(z) / reading.around.get("divided_by", 2 if second else 1), "out_proj")
 
 
 def vmamba(reading: Reading, u):
