@@ -11,7 +11,7 @@ every size that both know.
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ class Checkpoint:
             raise IndexError(f"layer {index} does not exist: this checkpoint has S6 layers 0 to {len(self.layers) - 1}")
         found, slot = self._found[index], self.layers[index]
         require_within(_cost(self._archive, slot), self.bytes_total, self.path, f"layer {slot.name}")
-        layer = found.layout.build(found.tensors, self._sizes[index], self._facts)
+        facts = replace(self._facts, dt_bias_times=found.layout.dt_bias_times)
+        layer = found.layout.build(found.tensors, self._sizes[index], facts)
         dropped = (*DROPPED_BY_THE_LIMIT, *found.layout.dropped, *_dropped_by_tensors(found), *self._dropped)
         dropped = (*dropped, "norms on B, C and the step size") if layer.norms.any else dropped
         return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped)

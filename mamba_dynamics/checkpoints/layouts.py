@@ -33,7 +33,8 @@ from .tensors import LayerTensors, group_by_layer
 class Layout:
     """One row: a layer has this layout if `marker` has `ndim` axes and `beside` lies beside it.
 
-    `dropped` is what the limit leaves out beyond `DROPPED_BY_THE_LIMIT`.
+    `dropped` is what the limit leaves out beyond `DROPPED_BY_THE_LIMIT`; `dt_bias_times` is how often the model adds
+    the bias of the step size before softplus.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Layout:
     module: ModuleType
     beside: str | None = None
     dropped: tuple[str, ...] = ()
+    dt_bias_times: int = 1
 
     def fits(self, tensors: LayerTensors) -> bool:
         return (
@@ -72,7 +74,7 @@ LAYOUTS = (
     Layout("vmamba", "A_logs", 2, stacked, dropped=("cross-direction merge",)),
     Layout("zamba", "A_log", 3, stacked),
     Layout("vim", "A_log", 2, mamba1, beside="A_b_log", dropped=("cross-direction merge",)),
-    Layout("mamba_vision", "A_log", 2, mamba1, beside="conv1d_x.weight"),
+    Layout("mamba_vision", "A_log", 2, mamba1, beside="conv1d_x.weight", dt_bias_times=2),
     Layout("mamba1", "A_log", 2, mamba1),
     Layout("mamba2", "A_log", 1, mamba2, dropped=("convolution and SiLU on B and C",)),
 )

@@ -3,13 +3,14 @@
 Beside `A_log (E, N)` lie (Linear weights are (out, in))
 
     x_proj.weight   (R + 2N, E)  rows [dt; B; C]       -> dt_down, S_B, S_C
-    dt_proj.weight  (E, R), dt_proj.bias (E)           -> dt_up, dt_bias
+    dt_proj.weight  (E, R), dt_proj.bias (E)           -> dt_up, dt_bias (MambaVision: twice the bias)
     D               (E)                                -> D_skip
     dt_layernorm.weight (R), b_layernorm.weight (N), c_layernorm.weight (N)   Jamba only
 
-E is the width of the scan, which is half of in_proj's rows in Mamba and all of them in
-MambaVision. Vim holds a second scan, over the reversed tokens, in tensors of the same shapes
-named `A_b_log`, `x_proj_b`, `dt_proj_b`, `D_b`; its first version shares all but `A_b_log`.
+E is the width of the scan, half of in_proj's rows. MambaVision's projection adds its bias b and its
+scan adds b again, so there Delta = softplus(S_Delta x + 2 b). Vim holds a second scan, over the
+reversed tokens, in tensors of the same shapes named `A_b_log`, `x_proj_b`, `dt_proj_b`, `D_b`; its
+first version shares all but `A_b_log`.
 Projections may be 1x1 convolutions, then with trailing axes of length one.
 """
 
@@ -108,6 +109,8 @@ def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
     two = len(parts) == 2
     norms = _norms(tensors, facts)
     warnings = ["direction 1 sees the tokens in reverse order"] if two else []
+    times = facts.dt_bias_times
+    warnings += [f"dt_bias is {times} x dt_proj.bias: the model adds that bias {times} times"] if times > 1 else []
     warnings += [BEFORE_THE_NORM] if norms.any else []
     warnings += [] if norms.known else [NORMS_UNKNOWN]
     warnings += ["x_proj.bias shifts B and C by constants, which M leaves out"] if tensors.has("x_proj.bias") else []
@@ -151,7 +154,7 @@ def _read_scan(tensors: LayerTensors, scan: Scan, facts: LayerFacts) -> _Arrays:
     if x_proj_suffix == definite.SUFFIX and facts.variant is not None:
         x_proj = definite.effective_x_proj(x_proj, R, N, facts.variant)
     dt_up = tensors.read(scan.dt_proj_suffix(tensors))
-    dt_bias = tensors.read(scan.dt_bias_suffix(tensors))
+    dt_bias = facts.dt_bias_times * tensors.read(scan.dt_bias_suffix(tensors))
     if tensors.has(f"{scan.x_proj}.bias"):
         dt_bias = dt_bias + dt_up @ tensors.read(f"{scan.x_proj}.bias")[:R]
     return _Arrays(
