@@ -21,6 +21,7 @@ from .._errors import CheckpointError
 from .base import Archive, shown
 from .copy_evidence import Evidence, Surroundings, names_below, of_a_model
 from .copy_groups import Copy, branches, grouped, parts_of, repeats, start
+from .copy_words import SURE
 from .layouts import FoundLayer
 
 #: So many prefixes a message names.
@@ -91,11 +92,12 @@ def names_of_model(archive: Archive, prefix: str, copies: Iterable[str]) -> tupl
 
 def _sorted(layers: Sequence[FoundLayer], archive: Archive, expected: int | None) -> _Sorted:
     groups = grouped(layers)
+    if expected == len(layers):
+        return _Sorted(tuple(groups))
     found = _by_words(groups, archive, expected) if len(groups) > 1 else _Sorted(tuple(groups))
     if not found.unclear:
         found = _by_branches(found, archive, expected)
-    kept = sum(len(copy.layers) for copy in found.kept)
-    return _Sorted(tuple(groups)) if expected == len(layers) != kept else found
+    return found
 
 
 def _by_words(groups: Sequence[Copy], archive: Archive, expected: int | None) -> _Sorted:
@@ -118,7 +120,7 @@ def _by_words(groups: Sequence[Copy], archive: Archive, expected: int | None) ->
                 evidence = Evidence.COPIES
             (left_out if evidence is Evidence.COPIES else kept).append(piece)
             unclear += [original, piece] if evidence is Evidence.UNCLEAR else []
-    if len(kept) > 1 and any(role.kind == "strong" and role.rank > 1 for copy in kept for role in copy.read.roles):
+    if len(kept) > 1 and any(role.kind in SURE and role.rank > 1 for copy in kept for role in copy.read.roles):
         unclear = kept
     return _Sorted(tuple(kept), tuple(left_out), tuple(dict.fromkeys(unclear)))
 

@@ -13,7 +13,7 @@ from math import prod
 
 from .base import Archive
 from .copy_groups import Copy
-from .copy_words import read_path
+from .copy_words import SURE, read_path
 
 _EMBEDDING = re.compile(r"(?:^|[._])(?:\w*embed\w*|emb|wte|tok\w*)[._]", re.IGNORECASE)
 _HEAD = re.compile(r"(?:^|[._])(?:\w*head\w*|classifier|decoder_out|output|fc|logits)[._]", re.IGNORECASE)
@@ -46,8 +46,8 @@ class Surroundings:
 
     def by_words(self, one: Copy, other: Copy) -> Evidence:
         """What two of the groups are, by the words that tell them apart and by what lies around their layers."""
-        kinds = one.kinds_beside(other)
-        if "strong" in kinds:
+        kinds = {role.kind for role in one.roles_beside(other)}
+        if kinds & SURE:
             return Evidence.COPIES
         if not kinds:
             return Evidence.COPIES if self._same_tensors(one, other) else Evidence.UNCLEAR

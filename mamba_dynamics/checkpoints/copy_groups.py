@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from .base import Archive
-from .copy_words import Path, is_wrapper, read_path
+from .copy_words import MOST_PARTS, SURE, Path, Role, is_wrapper, read_path
 from .layouts import FoundLayer
 
 Stem = tuple[str, ...]
@@ -27,9 +28,23 @@ class Copy:
     def says(self) -> str:
         return max(self.read.roles, key=lambda role: role.rank).says if self.read.roles else "other weights"
 
-    def kinds_beside(self, other: "Copy") -> set[str]:
-        """Kinds of the roles that the words of only one of the two have."""
-        return {role.kind for _, role in {*self.read.words} ^ {*other.read.words} if role is not None}
+    def roles_beside(self, other: "Copy") -> set[Role]:
+        """The roles that the words of only one of the two have."""
+        return {role for _, role in {*self.read.words} ^ {*other.read.words} if role is not None}
+
+    @cached_property
+    def unwrapped(self) -> dict[Stem, FoundLayer]:
+        """The layers by their paths without the wrappers and numbers that all of them begin with."""
+        common = start(self.layers)
+        return self._without(next((i for i, part in enumerate(common) if not is_wrapper(part)), len(common)))
+
+    @cached_property
+    def below_common(self) -> dict[Stem, FoundLayer]:
+        """The layers by their paths without all that they begin with."""
+        return self._without(len(start(self.layers)))
+
+    def _without(self, count: int) -> dict[Stem, FoundLayer]:
+        return {stem[count:]: layer for stem, layer in self.layers.items()}
 
     def members(self) -> tuple["Copy", ...]:
         """One copy for each number in front of all its paths: `ema.0.backbone`, `ema_0.999.backbone`."""
@@ -45,7 +60,7 @@ class Copy:
 
 
 def parts_of(layer: FoundLayer) -> Stem:
-    return tuple(layer.tensors.prefix.removesuffix(".").split("."))
+    return tuple(layer.tensors.prefix.removesuffix(".").split(".", MOST_PARTS))
 
 
 def start(paths: Iterable[Stem]) -> Stem:
@@ -73,16 +88,19 @@ def grouped(layers: Iterable[FoundLayer]) -> list[Copy]:
 def repeats(one: Copy, other: Copy, archive: Archive) -> bool:
     """Whether the layers of `one` are all among those of `other`, by names and shapes.
 
-    Only where a strong word tells the two apart may `one` hold a part of the other's layers, or lie under other nouns.
+    Only where a sure word tells the two apart may `one` hold a part of the other's layers, and only where it names a
+    copy, as "student" does not, may they lie under other nouns.
     """
-    strong = "strong" in one.kinds_beside(other)
-    for mine, its in ((one.layers, other.layers), (_unwrapped(one.layers), _unwrapped(other.layers))):
+    sure = [role for role in one.roles_beside(other) if role.kind in SURE]
+    for mine, its in ((one.layers, other.layers), (one.unwrapped, other.unwrapped)):
         first = {stem[:1] for stem in mine}
-        wanted = mine.keys() if strong else {stem for stem in its if stem[:1] in first}
+        wanted = mine.keys() if sure else {stem for stem in its if stem[:1] in first}
         if mine.keys() == wanted and mine.keys() <= its.keys():
             return all(_alike(layer, its[stem], archive) for stem, layer in mine.items())
-    mine, its = _below_common(one.layers), _below_common(other.layers)
-    return strong and mine.keys() == its.keys() and all(_alike(mine[stem], its[stem], archive) for stem in mine)
+    if not any(role.rank > 1 for role in sure):
+        return False
+    mine, its = one.below_common, other.below_common
+    return mine.keys() == its.keys() and all(_alike(mine[stem], its[stem], archive) for stem in mine)
 
 
 def branches(layers: Sequence[FoundLayer], archive: Archive) -> tuple[Copy, ...]:
@@ -103,18 +121,6 @@ def branches(layers: Sequence[FoundLayer], archive: Archive) -> tuple[Copy, ...]
 
 def _roots(layers: Iterable[tuple[FoundLayer, int]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(".".join(parts_of(layer)[:root]) for layer, root in layers))
-
-
-def _unwrapped(layers: dict[Stem, FoundLayer]) -> dict[Stem, FoundLayer]:
-    """The layers' paths without the wrappers and numbers that all of them begin with."""
-    common = start(layers)
-    count = next((i for i, part in enumerate(common) if not is_wrapper(part)), len(common))
-    return {stem[count:]: layer for stem, layer in layers.items()}
-
-
-def _below_common(layers: dict[Stem, FoundLayer]) -> dict[Stem, FoundLayer]:
-    count = len(start(layers))
-    return {stem[count:]: layer for stem, layer in layers.items()}
 
 
 def _alike(one: FoundLayer, other: FoundLayer, archive: Archive) -> bool:

@@ -6,6 +6,7 @@ layer's path; the copies of a layer then have the same path, and other words.
 
     kind      where it counts                                                  examples
     strong    anywhere, joined to any noun                                     ema, teacher, student, exp_avg
+    solo      anywhere, alone or joined to a wrapper                           grads
     weak      in front of the first number, alone or joined to a wrapper       best, initial_state_dict, averaged_model
     list      in front of the first number, with a number of its own           models.0, fold_1
     number    the same, a wrapper's word with a number or a letter             model_2, netB
@@ -16,10 +17,11 @@ Words alone prove nothing: `copies` compares names and shapes.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 #: No path of a model has more parts, and no part of one is longer; of such names nothing is said.
-_MOST_PARTS, _LONGEST_PART = 64, 64
+MOST_PARTS, _LONGEST_PART = 64, 64
 
 _TOKENS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
@@ -46,6 +48,10 @@ _OF_PARTS = _words("target frozen old pretrained")
 _PLACES = _words("initial init start last final")
 
 
+#: Kinds of words that mean a copy wherever layers repeat.
+SURE = frozenset({"strong", "solo"})
+
+
 class Role(NamedTuple):
     """What a copy is for: `rank` orders what is judged first, `says` goes into messages, `kind` as in the table."""
 
@@ -64,14 +70,14 @@ _ROLES = (
     | _roles(2, "the best so far", "weak", "best")
     | _roles(3, "the last", "weak", "last latest final newest new")
     | _roles(4, "another precision", "weak", "master fp float bf half")
-    | _roles(5, "an average", "strong", "ema swa polyak shadow")
-    | _roles(5, "an average", "weak", "averaged average avg mean")
+    | _roles(5, "an average", "strong", "ema swa polyak")
+    | _roles(5, "an average", "weak", "averaged average avg mean shadow")
     | _roles(6, "a teacher", "strong", "teacher momentum")
     | _roles(6, "a target", "weak", "target")
     | _roles(7, "earlier weights", "weak", "initial init start old previous prev original backup")
     | _roles(7, "a reference", "weak", "reference ref frozen pretrained anchor")
     | _roles(8, "an optimizer's state", "strong", "optimizer optim")
-    | _roles(8, "gradients", "strong", "grad gradient")
+    | _roles(8, "gradients", "solo", "grad grads gradients")
 )
 _OPTIMIZER = _ROLES["optimizer"]
 _LIST, _NUMBER = Role(0, "another member", "list"), Role(0, "another member", "number")
@@ -113,7 +119,7 @@ def read_path(parts: Sequence[str]) -> Path:
     >>> read_path(["state_dict_ema", "module", "backbone", "layers", "0"]).stem
     ('backbone', 'layers', '0')
     """
-    if len(parts) > _MOST_PARTS:
+    if len(parts) > MOST_PARTS:
         return Path(tuple(parts))
     stem: list[str] = []
     words: list[tuple[str, Role | None]] = []
@@ -125,7 +131,7 @@ def read_path(parts: Sequence[str]) -> Path:
             words.append((part, _LIST))
             root, pending = position + 1, False
             continue
-        one = _within_optimizer(part, found) or _read(part, following)
+        one = _within_optimizer(part, found) or _read(part, following.isdecimal())
         if not _counts(one, part, numbered):
             numbered = numbered or part.isdecimal()
             stem.append(_normal(part))
@@ -141,14 +147,14 @@ def read_path(parts: Sequence[str]) -> Path:
 
 def is_wrapper(part: str) -> bool:
     """Whether a part of a path is a number, or says no more than that a model lies below."""
-    return part.isdecimal() or _read(part, "") == _Part()
+    return part.isdecimal() or _read(part, False) == _Part()
 
 
 def _counts(one: _Part, part: str, numbered: bool) -> bool:
-    """Whether a part's words count where it stands; behind a number only strong ones do, and torch's wrappers."""
+    """Whether a part's words count where it stands; behind a number only sure ones do, and torch's wrappers."""
     if one.role is None:
         return not one.left and (not numbered or part in _OF_WRAPPERS)
-    return one.role.kind == "strong" or not numbered
+    return one.role.kind in SURE or not numbered
 
 
 def _within_optimizer(part: str, before: Sequence[_Part]) -> _Part | None:
@@ -156,7 +162,8 @@ def _within_optimizer(part: str, before: Sequence[_Part]) -> _Part | None:
     return _Part(_OPTIMIZER) if inside and part.lower() in _IN_OPTIMIZERS else None
 
 
-def _read(part: str, following: str) -> _Part:
+@lru_cache(maxsize=1024)
+def _read(part: str, before_number: bool) -> _Part:
     tokens = _tokens(part)
     words = {token for token in tokens if not token.isdecimal()}
     if part in _OF_WRAPPERS:
@@ -165,7 +172,7 @@ def _read(part: str, following: str) -> _Part:
         return _Part(left=part)
     if _OF_OPTIMIZERS.search("_".join(tokens)):
         return _Part(_OPTIMIZER)
-    if following.isdecimal() and words & (_LISTS | _MEMBERS) and words <= _LISTS | _MEMBERS | _WRAPPERS:
+    if before_number and words & (_LISTS | _MEMBERS) and words <= _LISTS | _MEMBERS | _WRAPPERS:
         return _Part(_LIST)
     return _with_role(tokens) or _numbered(tokens) or _Part(left="" if words <= _WRAPPERS else part)
 
@@ -173,8 +180,8 @@ def _read(part: str, following: str) -> _Part:
 def _with_role(tokens: Sequence[str]) -> _Part | None:
     roles = {token: role for token in tokens if (role := _role(token)) is not None}
     rest = [token for token in tokens if token not in roles]
-    wraps = all(token in _WRAPPERS or token.isdecimal() for token in rest)
-    for token, role in sorted(roles.items(), key=lambda item: item[1].kind != "strong"):
+    wraps = all(token in _WRAPPERS | _LISTS or token.isdecimal() for token in rest)
+    for token, role in sorted(roles.items(), key=lambda item: item[1].kind not in SURE):
         if role.kind == "strong":
             return _Part(role, "" if wraps else "_".join(rest))
         if wraps:
