@@ -239,6 +239,12 @@ def test_an_average_of_a_part_is_left_out(tmp_path):
     assert checkpoint.weights is None
 
 
+def test_an_average_of_some_layers_is_left_out(tmp_path):
+    layers = layers_below("model.") | layers_below("ema.", count=2)
+    assert open_checkpoint(write(tmp_path, layers)).copies == ("ema",)
+    assert len(open_checkpoint(write(tmp_path, layers_below("model.") | layers_below("initial.", count=2)))) == 5
+
+
 def test_copies_of_single_mixers(tmp_path):
     layers = {f"layers.{i}.{mixer}.": mamba1() for i in range(2) for mixer in ("mixer", "mixer_ema")}
     assert [slot.name for slot in open_checkpoint(write(tmp_path, layers)).layers] == [
@@ -424,6 +430,8 @@ def doubled(tmp_path):
         "plain": plain,
         "average": average,
         "both": both | {"ema_model.n_averaged": np.array(3)},
+        "nested": {"state." + name: value for name, value in plain.items()}
+        | {"state.ema." + name: value for name, value in average.items()},
         "bare": plain | {"ema." + name: value for name, value in average.items()} | {"n_averaged": np.array(3)},
     }.items():
         (tmp_path / name).mkdir()
@@ -439,6 +447,9 @@ def doubled(tmp_path):
         ("both", "model", "plain"),
         ("both", "ema_model", "average"),
         ("both", "ema_model.module.backbone", "average"),
+        ("nested", None, "plain"),
+        ("nested", "state", "plain"),
+        ("nested", "state.ema", "average"),
         ("bare", None, "plain"),
         ("bare", "ema", "average"),
         ("bare", "backbone", "plain"),
