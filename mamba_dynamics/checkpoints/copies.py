@@ -120,7 +120,7 @@ def _by_words(groups: Sequence[Copy], archive: Archive, expected: int | None) ->
                 evidence = Evidence.COPIES
             (left_out if evidence is Evidence.COPIES else kept).append(piece)
             unclear += [original, piece] if evidence is Evidence.UNCLEAR else []
-    if len(kept) > 1 and any(role.kind in SURE and role.rank > 1 for copy in kept for role in copy.read.roles):
+    if len(kept) > 1 and any(role.kind in SURE for copy in kept for role in copy.read.roles):
         unclear = kept
     return _Sorted(tuple(kept), tuple(left_out), tuple(dict.fromkeys(unclear)))
 
@@ -172,13 +172,13 @@ def _warnings(found: _Sorted, weights: str | None) -> list[str]:
         judged = "the plain weights" if weights is None else shown(weights)
         others = [f"{_listed(copy.roots)} ({copy.says})" for copy in found.left_out]
         lines.append(
-            f"copies: this file holds the model {1 + len(others)} times; judged: {judged}; left out: "
-            f"{_shortened(others)}; choose another with --weights PREFIX (weights=)"
+            f"copies: this file holds the model {1 + len(others)} times; the verdicts are on {judged}, not on "
+            f"{_shortened(others)}; --weights PREFIX (weights=) chooses another copy"
         )
     if found.unclear:
         lines.append(
-            f"copies or parts: the layers below {_listed(_roots(found.unclear))} may belong to several models, but are "
-            "judged as the layers of one; if they are several, choose one with --weights PREFIX (weights=)"
+            f"copies or parts: the layers below {_listed(_roots(found.unclear))} may belong to several models, but they "
+            "are judged as the layers of one; if they do, choose one model with --weights PREFIX (weights=)"
         )
     return lines
 

@@ -181,12 +181,13 @@ def _with_role(tokens: Sequence[str]) -> _Part | None:
     roles = {token: role for token in tokens if (role := _role(token)) is not None}
     rest = [token for token in tokens if token not in roles]
     wraps = all(token in _WRAPPERS | _LISTS or token.isdecimal() for token in rest)
-    for token, role in sorted(roles.items(), key=lambda item: item[1].kind not in SURE):
+    for token, role in sorted(roles.items(), key=lambda item: (item[1].kind not in SURE, -item[1].rank)):
         if role.kind == "strong":
             return _Part(role, "" if wraps else "_".join(rest))
         if wraps:
-            return _Part(role, bare=not rest, place=not rest and token in _PLACES)
-        if token in _OF_PARTS and set(rest) <= _PARTS | _WRAPPERS:
+            alone = len(roles) == 1 and all(map(str.isdecimal, rest))
+            return _Part(role, bare=alone, place=alone and token in _PLACES)
+        if token in _OF_PARTS and {word for word in rest if not word.isdecimal()} <= _PARTS | _WRAPPERS:
             return _Part(role, "_".join(rest))
     return None
 
