@@ -177,8 +177,8 @@ def _warnings(found: _Sorted, weights: str | None) -> list[str]:
         )
     if found.unclear:
         lines.append(
-            f"copies or parts: the layers below {_listed(_roots(found.unclear))} may belong to several models, but they "
-            "are judged as the layers of one; if they do, choose one model with --weights PREFIX (weights=)"
+            f"copies or parts: the layers below {_listed(_roots(found.unclear))} may belong to several models, but "
+            "they are judged as the layers of one; if they do, choose one model with --weights PREFIX (weights=)"
         )
     return lines
 

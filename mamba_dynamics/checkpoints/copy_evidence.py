@@ -66,12 +66,14 @@ class Surroundings:
         first, *others = self._copies
         if self._beside or not all(self._same_tensors(other, first) for other in others):
             return Evidence.PARTS
+        nested = any(part.isdecimal() for stem in first.layers for part in stem)
+        if all(name.isdecimal() for name in names) and not nested:  # layers, whatever each of them holds
+            return Evidence.PARTS
         parts = any(one & {*_PARTS.split()} for one in words)
         holds = self._holds(first)
         if all(holds):
             return Evidence.UNCLEAR if parts else Evidence.COPIES
-        numbered = all(name.isdecimal() for name in names)
-        return Evidence.UNCLEAR if any(holds) and not parts and not numbered else Evidence.PARTS
+        return Evidence.UNCLEAR if any(holds) and not parts else Evidence.PARTS
 
     def _by_weak_words(self, one: Copy, other: Copy, whole: bool) -> Evidence:
         if not (one.read.bare or other.read.bare):

@@ -235,6 +235,11 @@ def test_whole_language_models_beside_each_other_are_no_layers_of_one(tmp_path, 
     assert len(beside) == 6
 
 
+def test_layers_that_hold_embeddings_and_heads_are_depth(tmp_path):
+    roots = [f"{i}." for i in range(3)]
+    assert len(open_checkpoint(write(tmp_path, {root: mamba1() for root in roots}, extra=whole(*roots)))) == 3
+
+
 def test_an_average_of_a_part_is_left_out(tmp_path):
     checkpoint = open_checkpoint(write(tmp_path, layers_below("encoder.", "decoder.", "ema_encoder.")))
     assert roots_of(checkpoint) == ["decoder.", "encoder."]
