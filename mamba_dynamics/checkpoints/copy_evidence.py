@@ -15,6 +15,8 @@ from .base import Archive
 from .copy_groups import Copy
 from .copy_words import SURE, read_path
 
+#: So much of a name is searched: patterns may take the square of a longer one.
+_LONGEST_LOOKED_AT = 200
 _EMBEDDING = re.compile(r"(?:^|[._])(?:\w*embed\w*|emb|wte|tok\w*)[._]", re.IGNORECASE)
 _HEAD = re.compile(r"(?:^|[._])(?:\w*head\w*|classifier|decoder_out|output|fc|logits)[._]", re.IGNORECASE)
 _BOOKS = re.compile(
@@ -87,7 +89,7 @@ class Surroundings:
         """Whether there are an embedding and a head below the copy's first root."""
         root = copy.roots[0]
         if root not in self._whole:
-            inside = [name[len(root) :] for name in names_below(root, self._archive)]
+            inside = [name[len(root) :][:_LONGEST_LOOKED_AT] for name in names_below(root, self._archive)]
             self._whole[root] = any(map(_EMBEDDING.search, inside)), any(map(_HEAD.search, inside))
         return self._whole[root]
 
