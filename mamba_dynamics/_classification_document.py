@@ -39,6 +39,8 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
         "layers": len(checkpoint),
         "bytes_read": checkpoint.bytes_read,
         "bytes_total": checkpoint.bytes_total,
+        "weights": checkpoint.weights,
+        "copies": list(checkpoint.copies),
         "warnings": list(checkpoint.warnings),
     }
 

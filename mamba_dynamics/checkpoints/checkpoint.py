@@ -23,6 +23,7 @@ from .architectures import Architecture, Description, architecture_named, descri
 from .archives import archive_of, weights_at
 from .base import Archive, shown
 from .config import read_config
+from .copies import Choice, choose
 from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
 from .files import StoredFile, WeightFile
@@ -64,7 +65,8 @@ class Checkpoint:
 
     `architecture` is that of `config.json`, or the closest the tensors' names allow; `config` is
     the parsed file or None, `folder` where it and the tokenizer lie. Several kinds of layers may share one checkpoint.
-    Of a model on a hub `path` is its id, and `revision` the commit that was read.
+    Of a model on a hub `path` is its id, and `revision` the commit that was read. Where the file holds copies of one
+    model (see `copies`), `weights` is the prefix of the one that the layers belong to and `copies` has the others'.
     """
 
     path: Path
@@ -76,6 +78,8 @@ class Checkpoint:
     warnings: tuple[str, ...]
     bytes_total: int
     revision: str | None
+    weights: str | None
+    copies: tuple[str, ...]
     _place: Folder = field(repr=False)
     _archive: Archive = field(repr=False)
     _found: tuple[FoundLayer, ...] = field(repr=False)
@@ -109,7 +113,9 @@ class Checkpoint:
         return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped)
 
 
-def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None, weights: str | None = None
+) -> Checkpoint:
     """Open a checkpoint file, a folder with one, an index of shards, or a model on the Hugging Face hub.
 
     Args:
@@ -119,24 +125,30 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         groups: number of (S_B, S_C) pairs per Mamba-2 layer, where no config tells it.
         variant: "positive", "negative" or "mixed", the sign map of the paper's reparametrised
             models (see `definite`); only for these.
+        weights: only the layers whose names begin with this prefix, "state_dict_ema" or "encoder". Where a file holds
+            copies of one model, such as an average of its weights, one of them is opened unless this says another: the
+            plain weights. An empty prefix takes every layer of the file, copies too.
 
     Raises:
         UnsupportedArchitecture: there is no S6 layer; the message says what there is.
         MissingTensor: a layer lacks a weight.
         CorruptFile, UnsafeFile: the file cannot be trusted.
-        CheckpointError: nothing there, shapes and config contradict each other, or the number of groups is unknown.
+        CheckpointError: nothing there, no layer below the prefix, shapes and config contradict each other, or the
+            number of groups is unknown.
     """
     path = Path(path)
     _require_options(groups, variant)
     file, place = _weights(path)
     archive = archive_of(file, place)
     config = read_config(place)
-    found = find_layers(archive, variant)
     description = describe(config)
+    choice = _choice(archive, variant, weights, description)
+    found = choice.layers
     architecture, warnings = _architecture(archive, found, description)
     expected = _expected(description, groups, found)
     sizes = tuple(_measured(layer, expected) for layer in found)
-    _require_count(found, description)
+    if choice.whole:
+        _require_count(found, description)
     _require_possible(found, sizes)
     row = architecture_named(architecture)
     return Checkpoint(
@@ -146,9 +158,11 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         format=archive.format,
         config=None if config is None else dict(config.values),
         layers=tuple(_slot(i, layer, size) for i, (layer, size) in enumerate(zip(found, sizes, strict=True))),
-        warnings=warnings,
+        warnings=(*warnings, *choice.warnings),
         bytes_total=archive.bytes_total,
         revision=place.revision,
+        weights=choice.weights,
+        copies=choice.copies,
         _place=place,
         _archive=archive,
         _found=found,
@@ -156,6 +170,11 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         _facts=_layer_facts(description, row, warnings, variant),
         _dropped=() if row is None else row.dropped,
     )
+
+
+def _choice(archive: Archive, variant: str | None, weights: str | None, description: Description) -> Choice:
+    expected = None if description.layers is None else description.layers.value
+    return choose(find_layers(archive, variant), archive, weights, expected)
 
 
 def _weights(path: Path) -> tuple[StoredFile, Folder]:
@@ -255,7 +274,8 @@ def _require_count(found: tuple[FoundLayer, ...], description: Description) -> N
     if layers is not None and layers.value != len(found):
         raise CheckpointError(
             f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one shard "
-            "of several (open the folder) or the config another model's"
+            "of several (open the folder), hold several models (choose one with --weights), or the config be another "
+            "model's"
         )
 
 

@@ -27,6 +27,7 @@ from .._layer import RMSNorm, S6Layer
 from .base import shown
 from .checkpoint import Checkpoint
 from .config import Config
+from .copies import names_of_model
 from .mamba2 import widths
 from .sizes import require_shape
 from .tensors import LayerTensors
@@ -196,12 +197,14 @@ class LanguageModelWeights:
         known |= {_parent(found.tensors.prefix) + "norm.weight" for found in self._found}
         for found in self._found:
             known |= {found.tensors.prefix + suffix for suffix in _MIXER_TENSORS}
-        unknown = [name for name in self._archive.names if name not in known]
+        names = names_of_model(self._archive, head.removesuffix("lm_head.weight"), self.checkpoint.copies)
+        whole_file = not self.checkpoint.weights and not self.checkpoint.copies
+        unknown = [name for name in (self._archive.names if whole_file else names) if name not in known]
         if unknown:
             raise UnsupportedArchitecture(
                 f"{shown(self.checkpoint.path)}: expected the tensors of a pure Mamba language model, found "
                 f"{len(unknown)} others such as {shown(unknown[0])}; its forward pass is not known, so give the scan's "
-                "inputs with --tokens instead"
+                "inputs with --tokens instead, or the model's prefix with --weights if they are no part of it"
             )
 
     def _first(self, *names: str) -> str:
