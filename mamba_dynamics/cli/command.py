@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from click.shell_completion import CompletionItem
 from .._close_names import did_you_mean
 from .._errors import MambaDynamicsError, NoSuchLayer
 from .._stop import READER_GONE, forget_stdout
+from .names import Name
 from .output import complain, fail, refuse
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
@@ -74,7 +76,7 @@ class Group(click.Group):
         name = args[0]
         if name in self.says or name.startswith("-"):
             return super().resolve_command(ctx, args)
-        meant = did_you_mean(name, self.says, closing="")
+        meant = did_you_mean(name, [*self.says, "--help", "--version"], closing="")
         if not meant and (os.path.lexists(name) or "/" in name or Path(name).suffix in _WEIGHTS):
             meant = "to judge the checkpoint at a path: mamba-dynamics classify PATH"
         ctx.fail(f"no such command {name!r}: {meant or 'choose from ' + ', '.join(self.says)}")
@@ -108,7 +110,18 @@ def _words(wrong: click.UsageError) -> str:
         known = [] if wrong.ctx is None else [name for one in wrong.ctx.command.params for name in one.opts]
         meant = did_you_mean(wrong.option_name, [name for name in known if name.startswith("--")], closing="")
         return f"no such option {wrong.option_name}{f': {meant}' if meant else ''}"
-    return wrong.format_message().rstrip(".")
+    words = wrong.format_message().rstrip(".")
+    extra = re.fullmatch(r"Got unexpected extra arguments? \((\S+).*\)", words, re.DOTALL)
+    return words if extra is None or wrong.ctx is None else f"{words}{_of_an_option(extra[1], wrong.ctx.command)}"
+
+
+def _of_an_option(word: str, command: click.Command) -> str:
+    """Whose value an argument too many may be: an option's that takes such names, or none's."""
+    for one in command.params:
+        if isinstance(one, click.Option) and isinstance(one.type, Name) and word in one.type.known():
+            return f": did you mean {one.opts[0]} {word}?"
+    takes = sum(one.nargs for one in command.params if isinstance(one, click.Argument))
+    return f": {command.name} takes {'one argument' if takes else 'options only'}"
 
 
 def command(run: Callable[..., None]) -> Command:
