@@ -111,7 +111,7 @@ def _numpy_archive(file: StoredFile, names: list[str]) -> CheckpointError:
 
 def names_by_slashes_step(names: list[str] | tuple[str, ...], file: str) -> str:
     """How arrays under these names become a file that can be read."""
-    if any(re.search(r"(?:^|[./])(?:kernel|params)(?:[./]|$)", name) for name in names):
+    if any(re.search(r"^params[./]|[./]kernel$", name) for name in names):
         return (
             "these are a JAX model's names: save its arrays as safetensors under the torch model's names "
             "(backbone.layers.0.mixer.x_proj.weight; a kernel is the transposed weight)"

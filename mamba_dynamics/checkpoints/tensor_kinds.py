@@ -19,11 +19,16 @@ _PROMPTS = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNI
 
 @dataclass(frozen=True)
 class TensorKind:
-    """Tensors of which at least one has such a name; `says` follows "found"."""
+    """Tensors of which at least such a share (and one) have such a name; `says` follows "found"."""
 
     name: str
     says: str
     next_step: Callable[[Archive, Folder], str]
+    share: float = 0.0
+
+    def fits(self, names: tuple[str, ...]) -> bool:
+        count = sum(re.search(self.name, name) is not None for name in names)
+        return count > 0 and count >= self.share * len(names)
 
 
 def refuse_other_tensors(archive: Archive, folder: Folder) -> None:
@@ -35,7 +40,7 @@ def refuse_other_tensors(archive: Archive, folder: Folder) -> None:
     names = archive.names
     if any(name.rpartition(".")[2] in ("A_log", "A_logs") for name in names):
         return
-    kind = next((kind for kind in KINDS if any(re.search(kind.name, name) for name in names)), None)
+    kind = next((kind for kind in KINDS if kind.fits(names)), None)
     if kind is not None:
         raise UnsupportedArchitecture(
             f"{shown(archive.path)}: expected a model's weights, found {kind.says}; {kind.next_step(archive, folder)}"
@@ -86,6 +91,7 @@ KINDS = (
         r"boft_[RSs]|vera_lambda_[bd]|lora_(?:down|up))(?:\.|$)|^prompt_embeddings$|^prompt_encoder\.",
         "an adapter (PEFT) without the model it belongs to",
         _merge,
+        share=0.5,
     ),
     TensorKind(
         r"(?:^|[./])(?:exp_avg(?:_sq)?|exp_inf|momentum_buffer|fp32_from_fp16|single_partition_of_fp32_groups)(?:[./]|$)",
@@ -93,5 +99,5 @@ KINDS = (
         _open_the_model,
     ),
     TensorKind(r"(?:^|/)A_logs?$", "a model whose tensors are named with slashes, as JAX names them", _rename),
-    TensorKind(r"(?:^|[./])(?:kernel|params)(?:[./]|$)", "a JAX model's tensors (kernel, params)", _rename),
+    TensorKind(r"^params[./]|[./]kernel$", "a JAX model's tensors (kernel, params)", _rename),
 )

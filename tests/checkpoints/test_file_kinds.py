@@ -280,6 +280,18 @@ def test_an_optimizer_s_state_as_safetensors(tmp_path):
     assert "state of an optimizer" in line(tmp_path / "optimizer.safetensors", UnsupportedArchitecture)
 
 
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (["layers.0.kernel.log_dt", "layers.0.kernel.C", "layers.0.kernel.B"], "S4 layers"),
+        (["h.0.attn.q.weight", "h.0.attn.q.lora_A", "h.0.attn.q.lora_B", "h.0.mlp.weight", "wte", "ln"], "attention"),
+    ],
+)
+def test_other_models_with_such_words_in_their_names_stay_what_they_are(tmp_path, names, word):
+    save_file({name: np.ones(2, np.float32) for name in names}, tmp_path / "m.safetensors")
+    assert word in line(tmp_path / "m.safetensors", UnsupportedArchitecture)
+
+
 # --- quantised weights ---------------------------------------------------------------------------------
 
 
