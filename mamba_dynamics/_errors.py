@@ -7,6 +7,7 @@
     |   |-- UnsafeFile                 reading it could run code or leave its folder
     |   `-- CorruptFile                its bytes contradict themselves
     |-- LayerShapeError            weights, tokens or sizes do not fit together
+    |   `-- NoSuchLayer                a position is outside the checkpoint
     |-- HypothesisError            a theorem was asked about a case outside its hypotheses
     |-- SolveError                 an integration did not reach what was asked of it
     |-- SweepError                 a sweep's spec or store cannot be used
@@ -46,6 +47,10 @@ class CorruptFile(CheckpointError):
 
 class LayerShapeError(MambaDynamicsError):
     """Weights, tokens or sizes do not fit together."""
+
+
+class NoSuchLayer(LayerShapeError):
+    """The checkpoint has no layer at a position that was asked for."""
 
 
 class HypothesisError(MambaDynamicsError):

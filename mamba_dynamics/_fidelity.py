@@ -23,6 +23,7 @@ from . import _smooth_flow, _stack_limit
 from ._ablations import LEFT_OUT, AblatedLayer, Ablation, LayerAblations, divergences, inputs_and_update
 from ._errors import LayerShapeError
 from ._layer import S6Layer
+from ._layer_choice import chosen_layers
 from ._outcomes import Scenario, Truth
 from ._smooth_flow import SmoothFlow, SmoothFlowRun
 from ._stack_limit import StackLimit, stack_limit
@@ -104,7 +105,7 @@ def fidelity(
     """
     opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
     weights = language_model_weights(opened)
-    chosen = _chosen(len(weights), layers)
+    chosen = chosen_layers(len(weights), layers)
     if halvings < 1 or doublings < 1:
         raise LayerShapeError(f"expected at least one halving and doubling, found {halvings} and {doublings}")
     start = weights.embedding(np.asarray(ids))
@@ -184,13 +185,3 @@ def _pairs(weights: LanguageModelWeights) -> Iterator[_Pair]:
 def _load(weights: LanguageModelWeights, index: int) -> tuple[S6Layer, Block]:
     block = weights.block(index)
     return block.layer, jax.tree.map(jnp.asarray, load_block(block, "float64"))
-
-
-def _chosen(total: int, layers: Iterable[int] | None) -> list[int]:
-    wanted = range(total) if layers is None else list(layers)
-    for index in wanted:
-        if not -total <= index < total:
-            raise LayerShapeError(
-                f"expected a layer from 0 to {total - 1}, found {index}; the checkpoint has {total} layers"
-            )
-    return [index % total for index in wanted]

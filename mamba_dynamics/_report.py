@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._errors import CheckpointError, LayerShapeError
 from ._layer import S6Layer
+from ._layer_choice import chosen_layers
 from ._linalg import FloatArray
 from ._outcomes import Scenario, Truth
 from ._token_budget import MAX_STEPS, MOST_INTEGRATED, TOKEN_RTOL
@@ -125,7 +126,7 @@ def classify_checkpoint(
 
     Args:
         path: anything `open_checkpoint` takes; `groups`, `variant` and `weights` as there.
-        layers: positions among the S6 layers (negative ones from the end), or a slice; default all.
+        layers: positions among the S6 layers (negative ones from the end), or a slice within them; default all.
         tokens: initial tokens (L, d_inner) for every layer (Mamba-2: (L, d_model), taken as u).
         random_tokens: instead, this many standard normal tokens per layer, from `seed` and the layer's index.
         text, ids: instead, a text or token ids (L,) that the model itself reads; each layer's tokens are then the
@@ -138,12 +139,12 @@ def classify_checkpoint(
     Raises:
         CheckpointError: the checkpoint cannot be opened, or is no language model that could read a text. A single bad
             layer is reported, not raised.
-        LayerShapeError: no such layer, or tokens that do not fit.
+        LayerShapeError: tokens that do not fit; `NoSuchLayer`: there is no such layer.
     """
     if sum(one is not None for one in (tokens, random_tokens, text, ids)) > 1:
         raise LayerShapeError("expected one kind of tokens, found several of tokens, random_tokens, text and ids")
     checkpoint = open_checkpoint(path, groups=groups, variant=variant, weights=weights)
-    chosen = _chosen(len(checkpoint), layers)
+    chosen = chosen_layers(len(checkpoint), layers)
     reading = text is not None or ids is not None
     if reading:
         read = _read_text(checkpoint, text, ids)
@@ -238,17 +239,3 @@ def _tokens_for(layer: S6Layer, tokens, random_tokens: int | None, seed: int) ->
 
         return np.random.default_rng([seed, layer.index]).normal(size=(random_tokens, width_of(layer)))
     return tokens
-
-
-def _chosen(total: int, layers: Iterable[int] | slice | None) -> list[int]:
-    if layers is None:
-        return list(range(total))
-    if isinstance(layers, slice):
-        return list(range(total)[layers])
-    chosen = list(layers)
-    for index in chosen:
-        if not -total <= index < total:
-            raise LayerShapeError(
-                f"expected a layer from 0 to {total - 1}, found {index}; the checkpoint has {total} S6 layers"
-            )
-    return [index % total for index in chosen]

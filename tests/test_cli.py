@@ -256,6 +256,9 @@ def test_a_run_that_decides_nothing_exits_with_3():
     assert run("simulate", "--mu", "-1", "--s-delta", 1, "--a", 1, "--x0", "1", "--until", 1).exit_code == 3
 
 
+SYSTEM = ("--mu", "1", "--s-delta", "1", "--a", "1", "--x0", "1")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -269,6 +272,31 @@ def test_a_run_that_decides_nothing_exits_with_3():
         ["classify", "--layer"],
         ["classify", "--json=1"],
         ["frobnicate"],
+        ["classify", "--layer", "4"],
+        ["classify", "--layer", "-5"],
+        ["classify", "--layers", "1:9"],
+        ["classify", "--layers", "-9:2"],
+        ["classify", "--layers", "3:1"],
+        ["classify", "--layers", "2:2"],
+        ["classify", "--layers", "a:b"],
+        ["classify", "--integrate", "4"],
+        ["classify", "--seed", "3"],
+        ["classify", "--seed", "3", "--text", "a"],
+        ["classify", "--depth", "3"],
+        ["classify", "--max-steps", "9"],
+        ["classify", "--rtol", "1e-3"],
+        ["classify", "--rtol", "2", "--random-tokens", "2"],
+        ["classify", "--rtol", "0", "--random-tokens", "2"],
+        ["classify", "--rtol", "nan", "--random-tokens", "2"],
+        ["classify", "--rtol", "small", "--random-tokens", "2"],
+        ["classify", "--variant", "positiv"],
+        ["classify", "--fail-on-level", "certified"],
+        ["report", "--out", "x.html", "--layers", "1:9"],
+        ["fidelity", "--layer", "4"],
+        ["simulate", *SYSTEM, "--rtol", "2"],
+        ["simulate", *SYSTEM, "--max-steps", "0"],
+        ["simulate", *SYSTEM, "--until", "-1"],
+        ["simulate", "--layer", "x.npz", "--x0", "x.npy", "--dt-bias", "1"],
     ],
 )
 def test_wrong_usage_is_one_line_and_exits_with_2(arguments):
@@ -278,6 +306,54 @@ def test_wrong_usage_is_one_line_and_exits_with_2(arguments):
     assert result.stderr.startswith("mamba-dynamics: ")
     assert result.stderr.count("\n") == 1
     assert result.stderr.endswith(f" (see mamba-dynamics {arguments[0]} --help)\n".replace(" frobnicate", ""))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["classfy"], "did you mean 'classify'?"),
+        (["Verify"], "did you mean 'verify'?"),
+        (["sim"], "did you mean 'simulate'?"),
+        (["model.safetensors"], "mamba-dynamics classify PATH"),
+        (["./models/mamba"], "mamba-dynamics classify PATH"),
+        (["help"], "did you mean '--help'?"),
+        (["verify", "dichotomy"], "did you mean --theorem dichotomy?"),
+        (["verify", "something"], "verify takes options only"),
+        (["classify", "a", "b"], "classify takes one argument"),
+        (["nothing"], "choose from classify, doctor"),
+        (["classify", "--tokns", "x"], "did you mean '--tokens'"),
+        (["--versoin"], "did you mean '--version'?"),
+        (["classify", "--variant", "negativ"], "did you mean 'negative'?"),
+        (["classify", "--fail-on", "divergnt"], "did you mean 'divergent'"),
+        (["classify", "--fail-on", "mixed", "--fail-on-level", "spectrl"], "did you mean 'spectral'?"),
+        (["classify", "--layers", "1:9"], "the checkpoint has 4 S6 layers"),
+        (["classify", "--layer", "9"], "expected a layer from 0 to 3 (the checkpoint has 4 S6 layers)"),
+        (["simulate", "--mu", "1", "--x0", "1"], "missing: --s-delta and --a"),
+        (["sweep", "scenarios"], "--out missing"),
+    ],
+)
+def test_wrong_usage_says_what_was_meant(arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["verify", "--theorem", "dichotomi"], "did you mean 'dichotomy'?"),
+        (["figures", "atention_sink", "--out", "x"], "did you mean 'attention_sink'?"),
+        (["train", "e1-wikitex", "--out", "x"], "did you mean 'e1-wikitext'?"),
+        (["sweep", "scenario", "--out", "x"], "did you mean 'scenarios'?"),
+    ],
+)
+def test_a_misspelt_name_gets_the_close_ones(arguments, words):
+    assert words in check_complains(*arguments)
+
+
+def test_one_layer_is_told_in_the_singular(tmp_path):
+    definite_checkpoint(tmp_path, 1.0)
+    assert "(the checkpoint has 1 S6 layer)" in run("classify", tmp_path, "--layer", 1).stderr
 
 
 def test_no_command_at_all_shows_the_help():
@@ -419,7 +495,6 @@ def test_bad_tokens_are_one_line(tmp_path, array, word):
         ["simulate", "--mu", "1", "--s-delta", "1", "--a", "1", "--x0", "nan"],
         ["simulate", "--mu", "inf", "--s-delta", "1", "--a", "1", "--x0", "1"],
         ["simulate", "--layer", "nothing.npz", "--x0", "nothing.npy"],
-        ["classify", "--layer", "9"],
     ],
 )
 def test_bad_values_are_one_line(arguments):

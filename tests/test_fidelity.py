@@ -452,7 +452,7 @@ def test_some_layers_only_and_bad_input():
     assert [one.index for one in found.limits] == [1]
     assert len(found.stream.size) == 2
     for layers in ([2], [-3]):
-        with pytest.raises(LayerShapeError, match="2 layers"):
+        with pytest.raises(LayerShapeError, match="2 S6 layers"):
             fidelity(FOLDERS["mamba"], IDS, layers=layers)
     with pytest.raises(LayerShapeError, match="token ids"):
         fidelity(FOLDERS["mamba"], [10**6])

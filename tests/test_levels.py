@@ -12,9 +12,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
-    {"_files", "_devices"},
+    {"_close_names", "_files", "_devices"},
     {"_stop", "_errors", "_first_step", "_outcomes", "sample", "style"},
-    {"_allowance", "_layer", "_linalg", "_documents", "_consensus", "_token_budget", "plotting"},
+    {"_allowance", "_layer", "_layer_choice", "_linalg", "_documents", "_consensus", "_token_budget", "plotting"},
     {"certificates"},
     {"checkpoints", "_weights_verdict", "_selective_scan", "theorems"},
     {"dynamics", "_settings"},

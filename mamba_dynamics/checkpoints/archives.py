@@ -4,40 +4,32 @@
     torch file (.bin .pt .pth .ckpt)       `TorchArchive`, the same
     tar archive of one such file           that file in it
     *.index.json                           `ShardedArchive` over either
-    folder, Hugging Face cache folder      the best of these in it (`folder.weight_file_in`)
+    folder, Hugging Face cache folder      the best of these in it (`folder_kinds.weights_in`)
 
-The first bytes decide, not the suffix. Files that are none of these are named for what they look
-like: a Git LFS pointer or a web page saved under a model's name is the usual cause.
+The first bytes decide, not the suffix. What is none of these is named for what it is, by one table for each sort of
+thing: files (`file_kinds`), archives of files (`packed_kinds`), folders (`folder_kinds`), tensors (`tensor_kinds`).
 """
 
 import os
 from pathlib import Path
 
-from .._errors import CheckpointError, CorruptFile, MambaDynamicsError
+from .._errors import CheckpointError, CorruptFile, MambaDynamicsError, UnsafeFile
 from .base import Archive as Archive
 from .base import shown
+from .file_kinds import LOOK_BYTES, kind_by_content, kind_by_name, refusal_of
 from .files import StoredFile, WeightFile
-from .folder import INDEX_SUFFIX, Folder, LocalFolder, local_folder, weight_file_in
+from .folder import INDEX_SUFFIX, Folder, LocalFolder, local_folder
+from .folder_kinds import weights_in
 from .json_text import MAX_JSON_BYTES
+from .nearby import absence
+from .packed_kinds import refuse_zip
 from .safetensors import SafetensorsArchive
 from .sharded import ShardedArchive
 from .tar import only_member
+from .tensor_kinds import refuse_other_tensors
 from .torch_zip import LEGACY_START, TorchArchive, stores_objects
 
-_LOOK_BYTES = 512
-_TAR_MAGIC = slice(257, 262)
-
-#: First bytes, lower case, of files often found in a weight file's place, and what to say of them.
-_IMPOSTORS = (
-    (b"version https://git-lfs", "it is a Git LFS pointer, not the file itself: run `git lfs pull`"),
-    (b"<!doctype", "it is a web page, perhaps an error message: download the file again"),
-    (b"<html", "it is a web page, perhaps an error message: download the file again"),
-    (b"gguf", "it is a GGUF file: use the model's safetensors version"),
-    (b"\x89hdf", "it is an HDF5 file: use the model's safetensors version"),
-    (b"\x93numpy", "it is a numpy array: save the weights as safetensors"),
-    (b"\x1f\x8b", "it is compressed with gzip: unpack it first"),
-    (b"{", "it is JSON, perhaps a configuration: give the weight file or its folder"),
-)
+_ZIP, _TAR, _TAR_MAGIC = b"PK\3\4", b"ustar", slice(257, 262)
 
 
 def open_archive(path: str | os.PathLike[str], *, subject: str = "checkpoint") -> Archive:
@@ -51,12 +43,13 @@ def open_archive(path: str | os.PathLike[str], *, subject: str = "checkpoint") -
 
     Raises:
         CheckpointError: nothing there, or no single choice.
+        UnsupportedArchitecture: its tensors are an adapter's, an optimizer's or the like, and no model's.
         UnsafeFile: reading it could run code, hang, or leave its folder.
         CorruptFile: its bytes contradict themselves, or are of no known format.
     """
     place = Path(path).absolute()
     if not os.path.lexists(place):
-        raise CheckpointError(f"no {subject} at {shown(place)}: check the path")
+        raise CheckpointError(f"no {subject} at {shown(place)}: {absence(place)}; check the path")
     return archive_of(*weights_at(place))
 
 
@@ -64,26 +57,50 @@ def weights_at(place: Path) -> tuple[StoredFile, Folder]:
     """The weight file or index at an existing path, and the folder whose other files belong to it."""
     if os.path.isdir(place):
         folder = local_folder(place)
-        return weight_file_in(folder), folder
+        return weights_in(folder), folder
     return WeightFile.at(place), LocalFolder(place.parent)
 
 
 def archive_of(file: StoredFile, folder: Folder) -> Archive:
     """Open a weight file, or the shards behind an index; raises what `open_archive` does."""
-    if file.path.name.endswith(INDEX_SUFFIX):
-        return ShardedArchive(file, folder, _open_file)
-    return _open_file(file)
+    sharded = file.path.name.endswith(INDEX_SUFFIX)
+    archive = ShardedArchive(file, folder, _open_file) if sharded else _open_file(file)
+    refuse_other_tensors(archive, folder)
+    return archive
 
 
 def _open_file(file: StoredFile) -> Archive:
-    start = file.read(0, min(_LOOK_BYTES, file.size)).tobytes()
+    start = file.read(0, min(LOOK_BYTES, file.size)).tobytes()
+    if not start or (not _is_readable(start) and kind_by_content(file.path.name, start)):
+        raise refusal_of(file, start)
+    try:
+        return _open_by_content(file, start)
+    except CheckpointError as error:
+        raise _explained(error, file) from None
+
+
+def _open_by_content(file: StoredFile, start: bytes) -> Archive:
     if _looks_like_safetensors(start):
         return SafetensorsArchive(file)
-    if start.startswith((b"PK\3\4", LEGACY_START)):
+    if start.startswith(LEGACY_START):
         return TorchArchive(file)
-    if start[_TAR_MAGIC] == b"ustar":
+    if start.startswith(_ZIP):
+        return _open_zip(file)
+    if start[_TAR_MAGIC] == _TAR:
         return _open_file(only_member(file))
     raise _refusal(file, start)
+
+
+def _open_zip(file: StoredFile) -> Archive:
+    try:
+        return TorchArchive(file)
+    except CheckpointError:
+        refuse_zip(file)
+        raise
+
+
+def _is_readable(start: bytes) -> bool:
+    return _looks_like_safetensors(start) or start.startswith((_ZIP, LEGACY_START)) or start[_TAR_MAGIC] == _TAR
 
 
 def _looks_like_safetensors(start: bytes) -> bool:
@@ -93,17 +110,21 @@ def _looks_like_safetensors(start: bytes) -> bool:
 def _refusal(file: StoredFile, start: bytes) -> MambaDynamicsError:
     """The error for a file that is of no known format."""
     path = file.path
-    if not start:
-        return CorruptFile(f"{shown(path)} is empty: download it again")
     if start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5":
         return stores_objects(path, "it is a pickle that torch.save did not write")
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    reason = next((reason for magic, reason in _IMPOSTORS if text.startswith(magic)), None)
-    if reason is None and path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
         # Its own reader knows best what is wrong with a damaged header.
         return _safetensors_fault(file)
-    reason = reason or "neither a safetensors nor a torch zip file"
-    return CorruptFile(f"{shown(path)} begins with {start[:12]!r}: {reason}")
+    return refusal_of(file, start)
+
+
+def _explained(error: CheckpointError, file: StoredFile) -> CheckpointError:
+    """The error of a file that could not be read; where its name says what it is for, that is said."""
+    kind = kind_by_name(file.path.name)
+    if kind is None or kind.words in str(error):
+        return error
+    sort = next(one for one in (CorruptFile, UnsafeFile, CheckpointError) if isinstance(error, one))
+    return sort(f"{shown(file.path)}: expected a model's weights, but {kind.words}")
 
 
 def _safetensors_fault(file: StoredFile) -> MambaDynamicsError:

@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from .._allowance import require_within
-from .._errors import CheckpointError, MissingTensor, UnsafeFile, UnsupportedArchitecture
+from .._errors import CheckpointError, UnsafeFile
 from .._layer import DROPPED_BY_THE_LIMIT, S6Layer
 from .architectures import Architecture, Description, architecture_named, describe
 from .archives import archive_of, weights_at
-from .base import Archive, shown
+from .base import Archive
 from .config import read_config
 from .copies import Choice, choose
 from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
-from .files import StoredFile, WeightFile
+from .files import StoredFile
 from .folder import Folder
 from .layouts import FoundLayer, find_layers
+from .quantisation import require_unquantised
 from .sizes import Fact, Sizes, require_agreement
 
 #: No S6 layer has a quarter of these; each is a row of matrices whose spectra are sought, at its third power.
 MOST_STATES = 1024
-_ZIP = b"PK\3\4"
 
 #: Bytes a layer takes at most for each value read, and its verdict for each value of one S_B.
 _PER_VALUE, _PER_VERDICT = 16, 60
@@ -136,9 +136,9 @@ def open_checkpoint(
         CheckpointError: nothing there, no layer below the prefix, shapes and config contradict each other, or the
             number of groups is unknown.
     """
-    path = Path(path)
+    given, path = os.fspath(path), Path(path)
     _require_options(groups, variant)
-    file, place = _weights(path)
+    file, place = _weights(path, given)
     archive = archive_of(file, place)
     config = read_config(place)
     description = describe(config)
@@ -177,14 +177,15 @@ def _choice(archive: Archive, variant: str | None, weights: str | None, descript
     return choose(find_layers(archive, variant), archive, weights, expected)
 
 
-def _weights(path: Path) -> tuple[StoredFile, Folder]:
+def _weights(path: Path, given: str) -> tuple[StoredFile, Folder]:
     """The weight file or index that a path, or the id of a model, leads to, and the folder it belongs to."""
+    if not given:
+        raise CheckpointError("expected a path or ORG/NAME, found an empty text: was a variable of the shell not set?")
     if os.path.lexists(path):
-        _refuse_numpy_archive(path)
         return weights_at(path.absolute())
     from .hub import weights_of  # and with it what requests need: not for a path
 
-    return weights_of(path)
+    return weights_of(path, given)
 
 
 def _require_options(groups: int | None, variant: str | None) -> None:
@@ -192,35 +193,6 @@ def _require_options(groups: int | None, variant: str | None) -> None:
         raise CheckpointError(f"groups should be a positive number of (S_B, S_C) pairs per layer, found {groups}")
     if variant is not None and variant not in VARIANTS:
         raise CheckpointError(f"variant should be one of {', '.join(VARIANTS)}, found {ascii(variant)[:40]}")
-
-
-def _refuse_numpy_archive(path: Path) -> None:
-    """A zip of .npy arrays is somebody's dump, not a checkpoint: say what it lacks, by its names alone."""
-    if not path.is_file():
-        return
-    try:
-        file = WeightFile.at(path)
-        is_zip = file.read(0, min(len(_ZIP), file.size)).tobytes() == _ZIP
-        if not is_zip:
-            return
-        from .zip_directory import directory_of
-
-        members = list(directory_of(file))
-    except CheckpointError:
-        return
-    if not members or not all(name.endswith(".npy") for name in members):
-        return
-    names = [name.removesuffix(".npy") for name in members]
-    last = {name.rsplit(".", 1)[-1] for name in names}
-    if "A_log" in last and not any(name.endswith("in_proj.weight") for name in names):
-        listed = ", ".join(shown(name) for name in names[:6])
-        raise MissingTensor(
-            f"{shown(path)}: expected a checkpoint, found a numpy archive ({listed}, ...) with A_log but without "
-            "in_proj.weight, which holds S_B and S_C of Mamba-2; open the model's own weights"
-        )
-    raise UnsupportedArchitecture(
-        f"{shown(path)}: expected safetensors or torch weights, found a numpy archive; save them with safetensors.numpy"
-    )
 
 
 def _architecture(
@@ -263,6 +235,7 @@ def _expected(description: Description, groups: int | None, found: tuple[FoundLa
 
 
 def _measured(layer: FoundLayer, expected: Sizes) -> Sizes:
+    require_unquantised(layer.tensors, input_is_read=layer.layout.kind == "mamba2")
     layer.layout.reads(layer.tensors)  # a missing tensor is the plainer message, so it comes first
     sizes = layer.layout.measure(layer.tensors, expected)
     require_agreement(layer.tensors.name, sizes, expected)

@@ -20,8 +20,11 @@ from .._errors import CheckpointError, CorruptFile
 from .base import shown
 from .files import StoredFile
 from .folder import INDEX_SUFFIX, TORCH_SUFFIXES, Folder, require_bare, snapshot_of, weight_file_in
+from .folder_kinds import weights_in
+from .hub_ids import not_an_id, parsed_id
 from .hub_requests import Hub, Refused, Seen, import_library
 from .json_text import json_object
+from .nearby import absence
 from .sharded import weight_map
 
 #: The first bytes of a file that its first request asks for: they hold most safetensors headers.
@@ -29,45 +32,56 @@ HEAD = 32_768
 #: More than any model's list of files.
 LISTING_BYTES = 5_000_000
 
-_ID = re.compile(r"(?P<model>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./+-]+))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
-#: What a mistyped path ends in, and a model's name does not.
-_FILES = (".safetensors", ".json", ".npz", ".npy", ".gguf", *TORCH_SUFFIXES)
 _LOG_IN = "`hf auth login`, or a token in HF_TOKEN"
 
 
-def weights_of(path: Path) -> tuple[StoredFile, Folder]:
+class _Gated(CheckpointError):
+    """The model is there, for those who asked for access."""
+
+
+def weights_of(path: Path, given: str | None = None) -> tuple[StoredFile, Folder]:
     """The weights of a model of which `path`, where nothing lies, is the id, and the folder they lie in.
 
+    `given` is the path as it was written: "./org/name" is no id.
+
     Raises:
-        CheckpointError: it is no id, the extra is missing, or the model cannot be had.
+        CheckpointError: it is no id, the extra is missing, or the model cannot be had. The message says first that
+            nothing lies at the path, then what became of the id.
         CorruptFile: the hub contradicts itself.
     """
-    absent = f"no checkpoint at {shown(path.absolute())}"
-    found = _ID.fullmatch(path.as_posix())
-    if found is None or path.as_posix().endswith(_FILES):
-        raise CheckpointError(f"{absent}: check the path")
+    given = path.as_posix() if given is None else given
+    absent = f"no checkpoint at {shown(path.absolute())}: {absence(path)}"
+    found = parsed_id(given)
+    if found is None:
+        raise CheckpointError(f"{absent}; check the path ({not_an_id(given)})")
+    model, revision = found
     library = import_library()
     if library is None:
         raise CheckpointError(
-            f"{absent}: check the path; to read a model of this name from the Hugging Face hub, "
+            f"{absent}; check the path; to read a model of this name from the Hugging Face hub, "
             "pip install 'mamba-dynamics[hub]'"
         )
-    model, revision = found["model"], found["revision"] or "main"
     try:
         library.validate_repo_id(model)
     except library.BadId:
-        raise CheckpointError(f"{absent}: check the path (it is no name of a model on the hub either)") from None
+        raise CheckpointError(f"{absent}; check the path (it is no name of a model on the hub either)") from None
     cached = snapshot_of(Path(library.constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}", revision)
     if cached is not None and _holds_weights(cached):
         return weight_file_in(cached), cached
     if library.constants.HF_HUB_OFFLINE:
         raise CheckpointError(
-            f"{absent}, and {shown(model)} at revision {shown(revision)} is not whole in the cache "
-            f"{shown(library.constants.HF_HUB_CACHE)}: HF_HUB_OFFLINE is set; unset it, or hf download {model} first"
+            f"{absent}; and the model {shown(model)} at revision {shown(revision)} is not whole in the cache "
+            f"{shown(library.constants.HF_HUB_CACHE)}, while HF_HUB_OFFLINE is set: unset it, or hf download {model} "
+            "first"
         )
-    folder = HubFolder(library, path, model, revision)
-    return weight_file_in(folder), folder
+    try:
+        folder = HubFolder(library, path, model, revision)
+    except (CorruptFile, _Gated):
+        raise
+    except CheckpointError as error:
+        raise CheckpointError(f"{absent}; on the hub: {error}") from None
+    return weights_in(folder), folder
 
 
 def _holds_weights(folder: Folder) -> bool:
@@ -121,8 +135,13 @@ class HubFolder:
         try:
             data = self._hub.fetch(url, 0, LISTING_BYTES, seen, what)
         except Refused as refused:
-            named = f"revision {shown(revision)} of " if refused.code == "RevisionNotFound" else ""
-            raise self._explained(refused, f"{named}model {shown(self._model)}") from None
+            if refused.code == "RevisionNotFound":
+                raise CheckpointError(
+                    f"no revision {shown(revision)} of model {shown(self._model)} at {shown(self._hub.endpoint)} "
+                    f"({refused.status}): give a branch, tag or commit that the model's page lists, or leave "
+                    "@REVISION out for the main branch"
+                ) from None
+            raise self._explained(refused, f"model {shown(self._model)}") from None
         if seen.size is None or seen.size > len(data):
             raise CorruptFile(f"{what}: expected at most {LISTING_BYTES} bytes, found more; check HF_ENDPOINT")
         return json_object(bytes(data), self.path, "the hub's list of files")
@@ -140,7 +159,7 @@ class HubFolder:
         """What a refusal means, and what to do about it."""
         hub = shown(self._hub.endpoint)
         if refused.code == "GatedRepo":
-            return CheckpointError(
+            return _Gated(
                 f"{what} is gated at {hub}: ask for access on the model's page and log in ({_LOG_IN}; {refused.status})"
             )
         if refused.status in (401, 403):
@@ -149,8 +168,7 @@ class HubFolder:
                 f"({_LOG_IN})"
             )
         if refused.status == 404:
-            here = shown(Path.cwd())
-            return CheckpointError(f"no {what} at {hub} (404), and no such path in {here}: check the name")
+            return CheckpointError(f"no {what} at {hub} (404): check the name")
         return CheckpointError(f"{what} cannot be had from {hub}: it answers {refused.status}; try again later")
 
 

@@ -78,7 +78,7 @@ class Hub:
         """
         if count > LARGEST_RANGE:
             raise CorruptFile(f"{what}: expected at most {LARGEST_RANGE} bytes at a time, found a tensor of {count}")
-        data, trouble = bytearray(), "no answer"
+        data, trouble, advice = bytearray(), "no answer", ""
         limit = PATIENCE + count / BYTES_PER_SECOND
         deadline = time.monotonic() + limit
         for attempt in range(ATTEMPTS):
@@ -88,16 +88,17 @@ class Hub:
                     return data
                 trouble = "the connection ended early"
             except _Busy as busy:
-                trouble, pause = str(busy), max(pause, busy.seconds)
+                trouble, advice, pause = str(busy), "", max(pause, busy.seconds)
             except self._library.Transient as error:
                 if _whole(data, offset, count, seen):
                     return data
                 trouble = shown(f"{type(error).__name__} {error}".strip())
+                advice = "check the connection, or "
             if time.monotonic() + pause > deadline or pause > LONGEST_PAUSE:
                 break
             if attempt < ATTEMPTS - 1:
                 time.sleep(pause)
-        raise CheckpointError(f"{what} cannot be read from {_host(url)}: {trouble}; try again later")
+        raise CheckpointError(f"{what} cannot be read from {_host(url)}: {trouble}; {advice}try again later")
 
     def _read(self, url: str, offset: int, count: int, data: bytearray, seen: Seen, what: str, deadline: float) -> bool:
         """Add to `data` what one answer brings; whether it is whole then."""

@@ -1,5 +1,6 @@
 """The options of every command that judges a checkpoint: which layers, which tokens, how they are integrated."""
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .command import PATH, argument
-from .output import refuse
+from .names import CheckpointPath, Name, Tolerance, variants
+from .output import dashed, listed, refuse, was_given
 
 if TYPE_CHECKING:
     from .._report import Report
@@ -21,6 +23,7 @@ weights_option = click.option(
 _OPTIONS = (
     argument(
         "path",
+        type=CheckpointPath(),
         says="A weight file, a model folder, or ORG/NAME[@REVISION] on the Hugging Face hub; without it, the bundled "
         "sample model.",
     ),
@@ -28,7 +31,11 @@ _OPTIONS = (
     click.option("--layers", help="Only these S6 layers: START:STOP, 0-based, STOP excluded."),
     click.option("--groups", type=int, help="Number of B/C groups, where a Mamba-2 file has no config."),
     weights_option,
-    click.option("--variant", help="Sign map of a definite parametrisation: positive, negative, mixed."),
+    click.option(
+        "--variant",
+        type=Name(variants, strict=True),
+        help="Sign map of a definite parametrisation: positive, negative, mixed.",
+    ),
     click.option("--tokens", type=PATH, help="Integrate from these tokens: a .npy file (L x d_inner)."),
     click.option("--random-tokens", type=click.IntRange(min=1), help="Integrate from L standard normal tokens."),
     click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the random tokens."),
@@ -45,17 +52,42 @@ _OPTIONS = (
         type=click.IntRange(min=1),
         help="Cycle the layers to this depth when measuring the tokens' consensus.",
     ),
-    click.option("--rtol", default=1e-8, help="Tolerance of the integration."),
+    click.option("--rtol", type=Tolerance(), default=1e-8, help="Tolerance of the integration."),
     click.option("--max-steps", type=click.IntRange(min=1), default=2048, help="Budget of solver steps per run."),
 )
-_TOKENS = ("tokens", "random_tokens", "text", "text_file", "token_ids")
+_TEXTS = ("text", "text_file", "token_ids")
+_TOKENS = ("tokens", "random_tokens", *_TEXTS)
+#: option -> those of which one has to be given for it to mean anything
+_GOES_WITH = {
+    "seed": ("random_tokens",),
+    "depth": _TEXTS,
+    "integrate": _TOKENS,
+    "rtol": _TOKENS,
+    "max_steps": _TOKENS,
+}
 
 
 def of_a_checkpoint(run: Callable[..., None]) -> Callable[..., None]:
-    """Declare the options that `judge` takes."""
+    """Declare the options that `judge` takes; those that contradict each other, or mean nothing alone, are refused."""
+
+    @functools.wraps(run)
+    def checked(**given: Any) -> None:
+        _require_meaning(given)
+        run(**given)
+
     for option in reversed(_OPTIONS):
-        run = option(run)
-    return run
+        checked = option(checked)
+    return checked
+
+
+def _require_meaning(given: Mapping[str, Any]) -> None:
+    if sum(given[name] is not None for name in _TOKENS) > 1:
+        refuse(f"give one of {listed(_TOKENS, 'and')}")
+    if given["layer"] is not None and given["layers"] is not None:
+        refuse("give --layer or --layers, not both")
+    for name, others in _GOES_WITH.items():
+        if was_given(name) and all(given[other] is None for other in others):
+            refuse(f"{dashed(name)} goes with {listed(others, 'or')}")
 
 
 def integrates(given: Mapping[str, Any]) -> bool:
@@ -87,10 +119,6 @@ def judge(
     from .progress import progress_on_stderr
     from .text import read_text, whole_numbers
 
-    if sum(one is not None for one in (tokens, random_tokens, text, text_file, token_ids)) > 1:
-        refuse("give one of --tokens, --random-tokens, --text, --text-file and --token-ids")
-    if depth is not None and text is text_file is token_ids is None:
-        refuse("--depth goes with --text, --text-file or --token-ids")
     chosen = _selection(layer, layers)
     given = None
     if tokens is not None:
@@ -126,12 +154,10 @@ def _path(path: str | None) -> str:
 
 
 def _selection(layer: int | None, layers: str | None) -> list[int] | slice | None:
-    if layer is not None and layers is not None:
-        refuse("give --layer or --layers, not both")
     if layers is None:
         return None if layer is None else [layer]
     try:
         start, stop = (int(part) if part.strip() else None for part in layers.split(":"))
     except ValueError:
-        refuse(f"expected START:STOP, found {layers!r}", "--layers")
+        refuse(f"expected START:STOP in whole numbers, such as 0:3, found {layers!r}", "--layers")
     return slice(start, stop)

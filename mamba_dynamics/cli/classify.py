@@ -6,7 +6,8 @@ import click
 
 from .checkpoint_options import integrates, judge, of_a_checkpoint
 from .command import as_json, command
-from .output import UNDECIDED_OR_DISAGREES, fail, print_json
+from .names import Name, levels, scenarios
+from .output import UNDECIDED_OR_DISAGREES, fail, print_json, refuse, was_given
 
 if TYPE_CHECKING:
     from .._report import Report
@@ -15,14 +16,24 @@ if TYPE_CHECKING:
 
 @command
 @of_a_checkpoint
-@click.option("--fail-on", multiple=True, help="End with code 4 if a layer shows one of these scenarios: a comma list.")
 @click.option(
-    "--fail-on-level", default="certified", help="The evidence that --fail-on asks: spectral, certified or tokens."
+    "--fail-on",
+    multiple=True,
+    type=Name(scenarios, comma=True),
+    help="End with code 4 if a layer shows one of these scenarios: a comma list.",
+)
+@click.option(
+    "--fail-on-level",
+    type=Name(levels, strict=True),
+    default="certified",
+    help="The evidence that --fail-on asks: spectral, certified or tokens.",
 )
 @as_json
 def classify(fail_on: tuple[str, ...], fail_on_level: str, json: bool, **given: Any) -> None:
     """Say what tokens do in each S6 layer of a checkpoint: eigenvalue rule, certificate, and the tokens' own ODE."""
     gate = None
+    if not fail_on and was_given("fail_on_level"):
+        refuse("--fail-on-level goes with --fail-on")
     if fail_on:
         from .gate import Gate
 

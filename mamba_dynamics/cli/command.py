@@ -1,19 +1,25 @@
 """How commands are declared: click's, with help for arguments, defaults that are shown, and errors in one line."""
 
 import functools
+import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from .._errors import MambaDynamicsError
+from .._close_names import did_you_mean
+from .._errors import MambaDynamicsError, NoSuchLayer
 from .._stop import READER_GONE, forget_stdout
+from .names import Name
 from .output import complain, fail, refuse
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
 
 PATH = click.Path(path_type=Path)
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".json")
 
 
 class Argument(click.Argument):
@@ -66,6 +72,20 @@ class Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(self.says.items()))
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = args[0]
+        if name in self.says or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        meant = did_you_mean(name, [*self.says, "--help", "--version"], closing="")
+        if not meant and (os.path.lexists(name) or "/" in name or Path(name).suffix in _WEIGHTS):
+            meant = "to judge the checkpoint at a path: mamba-dynamics classify PATH"
+        ctx.fail(f"no such command {name!r}: {meant or 'choose from ' + ', '.join(self.says)}")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands with what the list says of them, and options; no command is imported."""
+        commands = [CompletionItem(name, help=said) for name, said in self.says.items() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def main(self, *args: Any, standalone_mode: bool = True, **settings: Any) -> Any:
         """Run a command and exit; wrong usage is told in one line, with code 2."""
         if not standalone_mode:
@@ -77,11 +97,31 @@ class Group(click.Group):
             code = nothing.exit_code
         except click.UsageError as wrong:
             about = "mamba-dynamics" if wrong.ctx is None else wrong.ctx.command_path
-            complain(f"{wrong.format_message().rstrip('.')} (see {about} --help)")
+            complain(f"{_words(wrong)} (see {about} --help)")
             code = wrong.exit_code
         except click.Abort:
             code = 130
         raise SystemExit(code)
+
+
+def _words(wrong: click.UsageError) -> str:
+    """Click's words for wrong usage, without its full stop, and with one list of what was meant."""
+    if isinstance(wrong, click.NoSuchOption):
+        known = [] if wrong.ctx is None else [name for one in wrong.ctx.command.params for name in one.opts]
+        meant = did_you_mean(wrong.option_name, [name for name in known if name.startswith("--")], closing="")
+        return f"no such option {wrong.option_name}{f': {meant}' if meant else ''}"
+    words = wrong.format_message().rstrip(".")
+    extra = re.fullmatch(r"Got unexpected extra arguments? \((\S+).*\)", words, re.DOTALL)
+    return words if extra is None or wrong.ctx is None else f"{words}{_of_an_option(extra[1], wrong.ctx.command)}"
+
+
+def _of_an_option(word: str, command: click.Command) -> str:
+    """Whose value an argument too many may be: an option's that takes such names, or none's."""
+    for one in command.params:
+        if isinstance(one, click.Option) and isinstance(one.type, Name) and word in one.type.known():
+            return f": did you mean {one.opts[0]} {word}?"
+    takes = sum(one.nargs for one in command.params if isinstance(one, click.Argument))
+    return f": {command.name} takes {'one argument' if takes else 'options only'}"
 
 
 def command(run: Callable[..., None]) -> Command:
@@ -115,6 +155,8 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
             run(*args, **kwargs)
+        except NoSuchLayer as error:
+            raise click.UsageError(str(error), click.get_current_context()) from None
         except MambaDynamicsError as error:
             fail(str(error))
         except BrokenPipeError:

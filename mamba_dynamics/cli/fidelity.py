@@ -8,6 +8,7 @@ import click
 from .._errors import LayerShapeError
 from .checkpoint_options import weights_option
 from .command import PATH, argument, as_json, command
+from .names import CheckpointPath, Tolerance
 from .output import UNDECIDED_OR_DISAGREES, print_json, refuse
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ TEXT = "The old man sat by the window."
 @command
 @argument(
     "path",
+    type=CheckpointPath(),
     says="A language model's folder or file, or its id on the Hugging Face hub; without it, the bundled sample model.",
 )
 @weights_option
@@ -32,7 +34,7 @@ TEXT = "The old man sat by the window."
 @click.option("--layer", type=int, help="Integrate the S6 part of this layer only (0-based; negative from the end).")
 @click.option("--doublings", type=click.IntRange(1, 16), default=8, help="Stacks of up to 2^N copies of an S6 layer.")
 @click.option("--halvings", type=click.IntRange(1, 12), default=4, help="Euler steps in depth down to 2^-N of a layer.")
-@click.option("--rtol", default=1e-8, help="Tolerance of the reference flow in depth, per step.")
+@click.option("--rtol", type=Tolerance(), default=1e-8, help="Tolerance of the reference flow in depth, per step.")
 @click.option(
     "--max-steps", type=click.IntRange(min=1), default=256, help="Budget of solver steps of every integration."
 )
@@ -61,8 +63,6 @@ def fidelity(
     from ..checkpoints import open_checkpoint
     from .progress import progress_on_stderr
 
-    if not 0 < rtol < 1:
-        refuse(f"expected a tolerance between 0 and 1, found {rtol:g}", "--rtol")
     if sum(one is not None for one in (text, text_file, token_ids)) > 1:
         refuse("give one of --text, --text-file and --token-ids")
     checkpoint = open_checkpoint(_path(path), weights=weights)

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._close_names import did_you_mean
 from .command import PATH, argument, as_json, command
+from .names import Name
+from .names import figures as known_figures
+from .names import formats as formats_of_pictures
 from .output import fail, print_json, refuse
 from .progress import progress_on_stderr
 
@@ -15,9 +19,11 @@ if TYPE_CHECKING:
 
 
 @command
-@argument("names", nargs=-1, metavar="[NAME]...", says="Figures to make; default: all.")
+@argument("names", nargs=-1, metavar="[NAME]...", type=Name(known_figures), says="Figures to make; default: all.")
 @click.option("--out", type=PATH, help="Folder for data and pictures, made if need be.")
-@click.option("--formats", default="png,svg,pdf", help="Comma list of png, svg, pdf.")
+@click.option(
+    "--formats", type=Name(formats_of_pictures, comma=True), default="png,svg,pdf", help="Comma list of png, svg, pdf."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of what is random.")
 @click.option("--list", "listed", is_flag=True, help="Say which figures there are, and make none.")
 @as_json
@@ -54,7 +60,8 @@ def _wanted(names: tuple[str, ...]) -> "list[PaperFigure]":
 
     for name in names:
         if name not in FIGURES:
-            fail(f"expected the name of a figure, found {name!r}: choose from {', '.join(FIGURES)}")
+            meant = did_you_mean(name, FIGURES)
+            fail(f"expected the name of a figure, found {name!r}: {meant}choose from {', '.join(FIGURES)}")
     return [FIGURES[name] for name in dict.fromkeys(names or FIGURES)]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._close_names import did_you_mean
 from .._outcomes import Scenario, Truth
 from .output import UNDECIDED_OR_DISAGREES, complain, refuse
 
@@ -47,6 +48,7 @@ class Gate:
             if name not in set(SHOWN_BY[level]):
                 can = ", ".join(one.value for one in Scenario if one in SHOWN_BY[level])
                 why = f"; {name} is for --fail-on-level tokens" if name in set(Scenario) else ""
+                why = why or f"; {did_you_mean(name, [one.value for one in SHOWN_BY[level]], '')}".removesuffix("; ")
                 refuse(f"expected scenarios that the level {level} can show ({can}), found {name!r}{why}", "--fail-on")
             ruled_out |= _DIVERGENT if name == Scenario.DIVERGENT else {Scenario(name)}
         return cls(frozenset(ruled_out), level)

@@ -1,11 +1,12 @@
 """What every command shares: one line for an error, JSON on stdout, people's text for rich."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 #: Exit code of a run that is done but holds an undecided or contradicted verdict.
 UNDECIDED_OR_DISAGREES = 3
@@ -26,7 +27,25 @@ def complain(message: str) -> None:
 
 def refuse(why: str, option: str | None = None) -> NoReturn:
     """End with code 2, wrong usage: what was expected, what was found."""
+    if option is None:
+        raise click.UsageError(why)
     raise click.BadParameter(why, param_hint=option)
+
+
+def was_given(name: str) -> bool:
+    """Whether the parameter of the command that runs was written by the user, and is not its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def dashed(name: str) -> str:
+    """A parameter's name as it is written: "max_steps" is --max-steps."""
+    return f"--{name.replace('_', '-')}"
+
+
+def listed(names: Sequence[str], word: str) -> str:
+    """Options in words: "--text, --text-file or --token-ids"."""
+    *first, last = map(dashed, names)
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def as_markup(text: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import PATH, as_json, command
-from .output import UNDECIDED_OR_DISAGREES, fail, numbers, print_json, refuse
+from .names import Tolerance
+from .output import UNDECIDED_OR_DISAGREES, fail, numbers, print_json, refuse, was_given
 
 if TYPE_CHECKING:
     from .._layer import S6Layer
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 @click.option("--layer", type=PATH, help="A .npz with S_B, S_C, S_Delta (or dt_up, dt_down), A_log (or a), dt_bias.")
 @click.option("--until", type=float, help="End time t; without it, until the scenario is decided.")
 @click.option("--log-until", type=float, help="End time as ln(1 + t).")
-@click.option("--rtol", default=1e-12, help="Relative tolerance per step.")
+@click.option("--rtol", type=Tolerance(), default=1e-12, help="Relative tolerance per step.")
 @click.option("--atol", default=1e-12, help="Tolerance per step on logarithmic coordinates.")
-@click.option("--max-steps", default=4096, help="Budget of solver steps.")
+@click.option("--max-steps", type=click.IntRange(min=1), default=4096, help="Budget of solver steps.")
 @click.option("--certify", is_flag=True, help="Prove the scenario and bracket T* (D = 1, at most 8 tokens; seconds).")
 @as_json
 def simulate(
@@ -46,6 +47,9 @@ def simulate(
     """Integrate tokens under one S6 layer into their asymptotic regime, and compare with the theory."""
     if until is not None and log_until is not None:
         refuse("give one end time, not both --until and --log-until")
+    for name, end in (("--until", until), ("--log-until", log_until)):
+        if end is not None and not 0 <= end < math.inf:
+            refuse(f"expected a finite time >= 0, found {end:g}; time runs forward from 0", name)
     system, tokens = _system(x0, mu, s_delta, a, dt_bias, layer)
 
     from .._simulation_document import simulation_document
@@ -64,11 +68,13 @@ def _system(x0, mu, s_delta, a, dt_bias, layer) -> "tuple[S6Layer, object]":
     from .arrays import read_layer, read_tokens
 
     if layer is not None:
-        if mu is not None or a is not None or s_delta is not None:
-            refuse("--layer already holds the weights: leave out --mu, --s-delta and --a")
+        if mu is not None or a is not None or s_delta is not None or was_given("dt_bias"):
+            refuse("--layer already holds the weights: leave out --mu, --s-delta, --a and --dt-bias")
         return read_layer(layer), read_tokens(Path(x0))
     if mu is None or s_delta is None or a is None:
-        refuse("give --mu, --s-delta and --a, or a --layer file")
+        given = {"--mu": mu, "--s-delta": s_delta, "--a": a}
+        missing = " and ".join(name for name, value in given.items() if value is None)
+        refuse(f"give --mu, --s-delta and --a, or a --layer file; missing: {missing}")
     rates = numbers(a, "--a")
     if min(rates) < 0:
         fail(f"--a: expected decay rates a >= 0, found {min(rates):g}; a = exp(A_log) is positive, give its magnitude")

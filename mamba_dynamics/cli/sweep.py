@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .command import PATH, argument, as_json, command, picture
+from .names import Name, sweeps
 from .output import UNDECIDED_OR_DISAGREES, fail, key_values, print_json, refuse, save_figure
 from .progress import progress_on_stderr
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @command
-@argument("spec", says="A spec's name (see --list), or a TOML file.")
+@argument("spec", type=Name(sweeps, files=True), says="A spec's name (see --list), or a TOML file.")
 @click.option("--out", type=PATH, help="Folder of the store; one that was stopped goes on.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value.")
 @picture("Picture to draw: the phase diagram.")
@@ -52,7 +53,8 @@ def sweep(
             click.echo(f"{name:20}  {one.cells:8}  {one.title}")
         return
     if spec is None or out is None:
-        refuse("expected the name of a sweep and --out STORE (or --list)")
+        missing = "--out" if spec is not None else "the name" if out is not None else "both"
+        refuse(f"expected the name of a sweep and --out STORE (or --list), {missing} missing")
     processes, cuts = _processes(coordinator, num_processes, process_id), _cuts(slices)
     one = read_sweep(spec, key_values(settings, "--set"))
     for line in () if one.channels is None else one.channels.warnings:

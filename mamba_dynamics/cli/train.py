@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import PATH, argument, as_json, command, picture
+from .names import Name, experiments
 from .output import fail, key_values, print_json, refuse, save_figure
 from .progress import progress_on_stderr
 from .train_text import best_record, print_run, print_study
@@ -22,7 +23,7 @@ BETWEEN_LINES = 10.0
 
 
 @command
-@argument("experiment", says="A spec's name (see --list), or a TOML file.")
+@argument("experiment", type=Name(experiments, files=True), says="A spec's name (see --list), or a TOML file.")
 @click.option("--data", type=PATH, help="Folder with the task's files.")
 @click.option("--out", type=PATH, help="Folder of the run; one that was stopped goes on.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value.")
@@ -54,7 +55,8 @@ def train(
             click.echo(f"{name:20}  {read_table(name)[1].get('title', '')}")
         return
     if experiment is None or out is None:
-        refuse("expected the name of an experiment and --out FOLDER (or --list)")
+        missing = "--out" if experiment is not None else "the name" if out is not None else "both"
+        refuse(f"expected the name of an experiment and --out FOLDER (or --list), {missing} missing")
     changes = key_values(settings, "--set")
     if is_study(experiment):
         _study(experiment, changes, data, out, jobs, plot, json)

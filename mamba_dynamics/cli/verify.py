@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import as_json, command
+from .names import Name
+from .names import theorems as known_theorems
 from .output import UNDECIDED_OR_DISAGREES, print_json
 from .progress import progress_on_stderr
 
@@ -14,7 +16,13 @@ if TYPE_CHECKING:
 
 
 @command
-@click.option("--theorem", "theorems", multiple=True, help="Only this theorem; may be given several times.")
+@click.option(
+    "--theorem",
+    "theorems",
+    multiple=True,
+    type=Name(known_theorems),
+    help="Only this theorem; may be given several times.",
+)
 @click.option("--cases", type=click.IntRange(min=1), default=200, help="Random cases per theorem.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the random cases.")
 @click.option("--processes", type=click.IntRange(min=1), help="Processes; default: one per processor.")

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from .._close_names import did_you_mean
 from .._errors import SweepError
 from .._settings import is_number, read_toml, set_value, toml_value
 from ..checkpoints.base import shown
@@ -160,8 +161,8 @@ def read_sweep(name: str | PathLike[str], changes: dict[str, str] | None = None)
     """
     path = Path(name) if str(name).endswith(".toml") else DESIGNS / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(sweep_names())
-        raise SweepError(f"expected a sweep, found {shown(name)}: choose from {known}, or a .toml file")
+        known, meant = ", ".join(sweep_names()), did_you_mean(str(name), sweep_names())
+        raise SweepError(f"expected a sweep, found {shown(name)}: {meant}choose from {known}, or a .toml file")
     table = read_toml(path, SweepError)
     for key, text in (changes or {}).items():
         set_value(table, key, toml_value(text), SweepError)

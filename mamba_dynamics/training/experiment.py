@@ -19,6 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._close_names import did_you_mean
 from .._errors import DataError, TrainingError
 from .._settings import is_number, read_toml, set_value, toml_value
 from ..checkpoints.base import shown
@@ -179,8 +180,8 @@ def read_table(name: str | PathLike[str], changes: dict[str, str] | None = None)
     """(name, table) of a spec, with some values changed; see `read_experiment`."""
     path = Path(name) if str(name).endswith(".toml") else SPECS / f"{name}.toml"
     if not path.exists():
-        known = ", ".join(experiment_names())
-        raise TrainingError(f"expected an experiment, found {shown(name)}: choose from {known}, or a .toml file")
+        known, meant = ", ".join(experiment_names()), did_you_mean(str(name), experiment_names())
+        raise TrainingError(f"expected an experiment, found {shown(name)}: {meant}choose from {known}, or a .toml file")
     table = read_toml(path, TrainingError)
     for key, text in (changes or {}).items():
         set_value(table, key, toml_value(text), TrainingError)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from multiprocessing import get_context
 from typing import Any
 
+from .._close_names import did_you_mean
 from .._devices import on_processors_only
 from .._errors import HypothesisError, SolveError
 from .._outcomes import Truth
@@ -137,8 +137,7 @@ def verify(
 def theorem_named(name: str) -> Theorem:
     """A theorem of the catalogue."""
     if name not in CATALOGUE:
-        near = get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
-        meant = f"did you mean {near[0]!r}? " if near else ""
+        meant = did_you_mean(name, CATALOGUE)
         raise HypothesisError(
             f"expected the name of a theorem, found {name!r}; {meant}the catalogue has {', '.join(CATALOGUE)}"
         )

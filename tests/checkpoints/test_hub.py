@@ -20,7 +20,7 @@ from torch_files import Recorded, write_torch
 
 from mamba_dynamics import classify_checkpoint
 from mamba_dynamics._classification_document import classification_document
-from mamba_dynamics._errors import CheckpointError, CorruptFile, UnsafeFile
+from mamba_dynamics._errors import CheckpointError, CorruptFile, UnsafeFile, UnsupportedArchitecture
 from mamba_dynamics.checkpoints import hub_requests, open_checkpoint
 from mamba_dynamics.checkpoints.hub import HEAD
 from mamba_dynamics.checkpoints.tokenizer import tokenizer_of
@@ -189,6 +189,32 @@ def test_a_torch_file_that_is_none(hub):
     assert "does not end like a zip archive" in refusal()
 
 
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["mamba.Q4_K_M.gguf", "config.json"], ["GGUF", "safetensors version"]),
+        (["config.json", "README.md"], ["configuration but not its weights"]),
+        (["README.md"], ["no weights"]),
+        (["flax_model.msgpack"], ["Flax"]),
+        (["training_args.bin"], ["arguments of a training run"]),
+    ],
+)
+def test_a_repository_without_weights_says_what_it_holds(hub, files, words):
+    hub.files = dict.fromkeys(files, b"{}")
+    said = refusal()
+    assert all(word in said for word in words), said
+    assert "no such file" not in said, "the model is there"
+
+
+def test_an_adapter_on_the_hub_says_which_base_it_wants(hub):
+    hub.files = {
+        "adapter_model.safetensors": save({"base_model.model.x_proj.lora_A.weight": np.ones((2, 2))}),
+        "adapter_config.json": b'{"base_model_name_or_path": "org/base"}',
+    }
+    assert "'org/base'" in (said := refusal(kind=UnsupportedArchitecture))
+    assert "merge_and_unload" in said
+
+
 # --- which one is read -------------------------------------------------------------------------
 
 
@@ -312,6 +338,39 @@ def test_refusals_are_told_apart(hub, name):
     hub.faults[where] = fault
     said = refusal()
     assert re.search(words, said), said
+
+
+@pytest.mark.parametrize("code", ["RepoNotFound", "RevisionNotFound"])
+def test_what_is_missing_here_and_there_is_said_in_this_order(hub, tmp_path, code):
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "names").mkdir()
+    hub.faults["list"] = says(404, code)
+    said = refusal("org/name@v1")
+    assert said.startswith(
+        f"no checkpoint at {str(tmp_path / 'org' / 'name@v1')!r}: no such file or folder (did you mean"
+    )
+    assert said.index("no such file") < said.index("; on the hub: no ")
+    assert ("leave @REVISION out" in said) == (code == "RevisionNotFound")
+
+
+def test_a_gated_model_is_there_so_nothing_is_said_of_paths(hub):
+    hub.faults["list"] = says(403, "GatedRepo")
+    assert "no such file" not in refusal()
+
+
+@pytest.mark.parametrize("why", ["offline", "unreachable", "no library"])
+def test_without_a_hub_both_are_said(hub, monkeypatch, why):
+    if why == "offline":
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    elif why == "unreachable":
+        hub.close()
+    else:
+        monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    said = refusal()
+    assert said.startswith("no checkpoint at ")
+    assert "no such file or folder" in said
+    words = {"offline": "HF_HUB_OFFLINE", "unreachable": "check the connection", "no library": "Hugging Face hub"}
+    assert words[why] in said
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -566,7 +625,9 @@ def test_the_command_refuses_in_one_line(hub, tmp_path):
     assert (code, out) == (1, b"")
     assert "Traceback" not in shown
     assert len(shown.strip().splitlines()) == 1
-    assert shown.startswith("mamba-dynamics: no model 'org/name'")
+    assert re.match(
+        r"mamba-dynamics: no checkpoint at '.*': no such file or folder.*; on the hub: no model 'org/n", shown
+    )
     assert not (tmp_path / "page.html").exists()
 
 

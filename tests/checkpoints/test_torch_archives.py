@@ -513,11 +513,6 @@ def other_prefix(path: Path) -> None:
         archive.writestr("second/data/0", b"")
 
 
-def no_pickle(path: Path) -> None:
-    np.savez(path.with_suffix(".npz"), a=np.ones(3))
-    path.with_suffix(".npz").rename(path)
-
-
 def damaged_pickle(path: Path) -> None:
     write_torch_like(path, EMPTY_STATE[:-1])
 
@@ -532,7 +527,6 @@ BROKEN = {
     compressed: "compressed",
     two_pickles: "ambiguous",
     other_prefix: "ambiguous",
-    no_pickle: "0 records data.pkl",
     damaged_pickle: "damaged pickle",
     another_byte_order: "byte order",
 }
