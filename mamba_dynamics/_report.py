@@ -44,7 +44,9 @@ class LayerReport:
 
     @property
     def decided(self) -> bool:
-        """Whether no verdict on this layer is undecided and none contradicts a theorem."""
+        """Whether nothing of this layer was left out, no verdict on it is undecided and none contradicts a theorem."""
+        if self.slot.left_out:
+            return False
         if self.weights is None or Scenario.UNDECIDED in (self.weights.spectral, self.weights.certified):
             return False
         if self.tokens is None or self.tokens.verdicts is None:
@@ -81,6 +83,11 @@ class Report:
     @property
     def errors(self) -> list[str]:
         return [layer.error for layer in self.layers if layer.error is not None]
+
+    @property
+    def decided(self) -> bool:
+        """Whether every layer is decided, and no block that may be one was left out."""
+        return not self.checkpoint.unread and all(layer.decided for layer in self.layers)
 
     def plot(self) -> "NDArray[np.object_]":
         """Every picture that the report has facts for, on one axis of layers: an array of matplotlib `Axes`.

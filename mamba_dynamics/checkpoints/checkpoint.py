@@ -11,6 +11,7 @@ every size that both know.
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from .._allowance import require_within
 from .._errors import CheckpointError, MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import DROPPED_BY_THE_LIMIT, S6Layer
+from .adapters import read_adapters
 from .architectures import Architecture, Description, architecture_named, describe
 from .archives import archive_of, weights_at
 from .base import Archive, shown
@@ -27,8 +29,12 @@ from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
 from .files import StoredFile, WeightFile
 from .folder import Folder
-from .layouts import FoundLayer, find_layers
+from .layouts import FoundLayer, find_layers, unread_blocks
+from .leftovers import left_out_warning
+from .pieces import put_together, values_of, words_of
+from .refusals import unread_words
 from .sizes import Fact, Sizes, require_agreement
+from .tensors import printable
 
 #: No S6 layer has a quarter of these; each is a row of matrices whose spectra are sought, at its third power.
 MOST_STATES = 1024
@@ -44,7 +50,8 @@ class LayerSlot:
 
     `name` is the full name in the file, `index` its position among the S6 layers, `kind` a row of
     the table of layouts, `tensors` the names that `Checkpoint.layer` reads. `d_model` is None
-    where no tensor shows it.
+    where no tensor shows it. `left_out` are the names of tensors of its block that were not understood: what they do
+    is missing from the layer, so no verdict on it is decided.
     """
 
     name: str
@@ -56,6 +63,7 @@ class LayerSlot:
     heads: int = 1
     groups: int = 1
     d_model: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +72,8 @@ class Checkpoint:
 
     `architecture` is that of `config.json`, or the closest the tensors' names allow; `config` is
     the parsed file or None, `folder` where it and the tokenizer lie. Several kinds of layers may share one checkpoint.
-    Of a model on a hub `path` is its id, and `revision` the commit that was read.
+    Of a model on a hub `path` is its id, and `revision` the commit that was read. `unread` are the places of blocks
+    with decay rates that are no layer of a known layout, which a warning describes.
     """
 
     path: Path
@@ -76,6 +85,7 @@ class Checkpoint:
     warnings: tuple[str, ...]
     bytes_total: int
     revision: str | None
+    unread: tuple[str, ...]
     _place: Folder = field(repr=False)
     _archive: Archive = field(repr=False)
     _found: tuple[FoundLayer, ...] = field(repr=False)
@@ -105,7 +115,8 @@ class Checkpoint:
         layer = found.layout.build(found.tensors, self._sizes[index], self._facts)
         dropped = (*DROPPED_BY_THE_LIMIT, *found.layout.dropped, *_dropped_by_tensors(found), *self._dropped)
         dropped = (*dropped, "norms on B, C and the step size") if layer.norms.any else dropped
-        return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped)
+        warnings = (*layer.warnings, *_about_tensors(self._archive, found, slot))
+        return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped, warnings=warnings)
 
 
 def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None) -> Checkpoint:
@@ -128,7 +139,7 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     path = Path(path)
     _require_options(groups, variant)
     file, place = _weights(path)
-    archive = archive_of(file, place)
+    archive = put_together(archive_of(file, place), lambda: read_adapters(place))
     config = read_config(place)
     found = find_layers(archive, variant)
     description = describe(config)
@@ -137,6 +148,7 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     sizes = tuple(_measured(layer, expected) for layer in found)
     _require_count(found, description)
     _require_possible(found, sizes)
+    unread = unread_blocks(archive, found)
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
@@ -145,9 +157,10 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         format=archive.format,
         config=None if config is None else dict(config.values),
         layers=tuple(_slot(i, layer, size) for i, (layer, size) in enumerate(zip(found, sizes, strict=True))),
-        warnings=warnings,
+        warnings=(*warnings, *_about_unread(archive, unread)),
         bytes_total=archive.bytes_total,
         revision=place.revision,
+        unread=tuple(unread),
         _place=place,
         _archive=archive,
         _found=found,
@@ -275,7 +288,7 @@ def _require_possible(found: tuple[FoundLayer, ...], sizes: tuple[Sizes, ...]) -
 def _cost(archive: Archive, slot: LayerSlot) -> int:
     """Bytes that reading a layer and judging its weights may take, from above."""
     channels = slot.d_inner
-    values = sum(math.prod(archive.shape(name)) for name in slot.tensors)
+    values = sum(values_of(archive, name) for name in slot.tensors)
     if slot.kind == "mamba2":
         # Of the input projection only the rows of B, C and dt are read.
         projection = next(name for name in slot.tensors if name.endswith("in_proj.weight"))
@@ -308,8 +321,26 @@ def _slot(index: int, layer: FoundLayer, sizes: Sizes) -> LayerSlot:
         tensors=tuple(tensors.prefix + suffix for suffix in layer.layout.reads(tensors)),
         d_inner=sizes["d_inner"].value,
         d_state=sizes["d_state"].value,
+        left_out=tuple(tensors.prefix + suffix for suffix in layer.left_out),
         **known,
     )
+
+
+def _about_tensors(archive: Archive, found: FoundLayer, slot: LayerSlot) -> list[str]:
+    """What is to be said of a layer's tensors: which were put together from pieces, and what was not understood."""
+    prefix = found.tensors.prefix
+    lines = [f"{printable(name.removeprefix(prefix))} {words_of(archive, name)}" for name in _pieced(archive, slot)]
+    return [*lines, left_out_warning(found.left_out)] if found.left_out else lines
+
+
+def _pieced(archive: Archive, slot: LayerSlot) -> list[str]:
+    return [name for name in slot.tensors if words_of(archive, name) is not None]
+
+
+def _about_unread(archive: Archive, unread: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    if not unread:
+        return ()
+    return (f"not read, so the checkpoint as a whole is not decided: {unread_words(archive, unread)}",)
 
 
 def _dropped_by_tensors(found: FoundLayer) -> tuple[str, ...]:

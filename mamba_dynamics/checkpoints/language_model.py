@@ -146,6 +146,8 @@ class LanguageModelWeights:
         """Everything of one block. Raises `MissingTensor` where the file holds only a part of it."""
         layer = self.checkpoint.layer(index)
         tensors = self._found[index].tensors
+        if layer.D_skip is None:
+            tensors.first("D")
         norm = self._rms_norm(self._first(_parent(tensors.prefix) + "norm.weight"))
         read = _read_mamba1 if self._found[index].layout.kind == "mamba1" else _read_mamba2
         block = BlockWeights(layer=layer, norm=norm, **read(tensors, layer, self.norm_eps))
@@ -160,6 +162,8 @@ class LanguageModelWeights:
         return _optional(tensors, IMPORTANCE_SUFFIX)
 
     def _rms_norm(self, name: str) -> RMSNorm:
+        found = self._archive.shape(name)
+        require_shape(shown(name), "the norm's weight", found, (self.d_model,), f"d = {self.d_model} by the embedding")
         return RMSNorm(eps=self.norm_eps, weight=_finite(self._archive.read(name), name).astype(np.float64))
 
     def _require_known(self) -> None:
@@ -210,8 +214,11 @@ class LanguageModelWeights:
 
     def _matrix(self, name: str) -> tuple[int, int]:
         shape = self._archive.shape(name)
-        if len(shape) != 2:
-            raise CheckpointError(f"{shown(name)} should be a matrix (vocabulary, d), found shape {shape}")
+        if len(shape) != 2 or 0 in shape:
+            raise CheckpointError(
+                f"{shown(name)} should be a matrix (vocabulary, d) that is not empty, found shape {shape}; open a "
+                "complete checkpoint"
+            )
         return shape[0], shape[1]
 
 

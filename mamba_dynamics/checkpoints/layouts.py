@@ -3,52 +3,72 @@
 A layer is wherever a tensor called `A_log` (or `A_logs`) lies; its number of axes and the names
 beside it select the row of the table. Prefixes differ between projects and are only reported.
 
-    kind           marker         groups               module
-    vmamba         A_logs  2-D    scan directions      stacked
-    zamba          A_log   3-D    heads                stacked
-    vim            A_log   2-D    two directions       mamba1     with A_b_log beside it
-    mamba_vision   A_log   2-D    one                  mamba1     with conv1d_x beside it
-    mamba1         A_log   2-D    one                  mamba1
-    mamba2         A_log   1-D    n_groups             mamba2
+    kind           marker           groups               module
+    vmamba_m2      A_logs  1, 2-D   scan directions      heads_of_directions    with a rate for each step size
+    vmamba         A_logs  2-D      scan directions      stacked
+    zamba          A_log   3-D      heads                stacked
+    vim            A_log   2-D      directions           mamba1     with A_b_log, A_TAG_log or A_log_TAG beside it
+    mamba_vision   A_log   2-D      one                  mamba1     with conv1d_x beside it
+    mamba1         A_log   2-D      one                  mamba1
+    mamba2         A_log   1-D      n_groups             mamba2
 
-Adding a layout means adding a module with `reads`, `measure` and `build`, and a row here.
+A layout's module holds the table of its tensors (`tensor_table`) behind `rows`, and `reads`, `measure` and `build`,
+which go through it. Adding a layout means adding such a module, and a row here. What lies in a block beside the table is
+another module's, or is reported (`leftovers`); so is a block with decay rates whose names or axes are no layout's.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 
 from .._errors import UnsafeFile, UnsupportedArchitecture
 from .._layer import S6Layer
-from . import definite, mamba1, mamba2, stacked
+from . import definite, heads_of_directions, mamba1, mamba2, stacked
 from .base import Archive
+from .directions import has_directions, like_A_log
 from .facts import LayerFacts
+from .leftovers import not_understood
 from .refusals import foreign, refusal
 from .sizes import Fact, Sizes
+from .tensor_table import Table, accounted, require_numbers
 from .tensors import LayerTensors, group_by_layer
+
+
+def _always(tensors: LayerTensors) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One row: a layer has this layout if `marker` has `ndim` axes and `beside` lies beside it.
+    """One row: a layer has this layout if `marker` has one of `ndim` axes and `beside` holds of what lies beside it.
 
     `dropped` is what the limit leaves out beyond `DROPPED_BY_THE_LIMIT`.
     """
 
     kind: str
     marker: str
-    ndim: int
+    ndim: tuple[int, ...]
     module: ModuleType
-    beside: str | None = None
+    beside: Callable[[LayerTensors], bool] = _always
     dropped: tuple[str, ...] = ()
 
     def fits(self, tensors: LayerTensors) -> bool:
         return (
-            tensors.has(self.marker)
-            and len(tensors.archive.shape(tensors.prefix + self.marker)) == self.ndim
-            and (self.beside is None or tensors.has(self.beside))
+            tensors.has(self.marker) and len(tensors.shape(self.marker)) in self.ndim and self.beside(tensors)
         )
+
+    def left_out(self, tensors: LayerTensors) -> tuple[str, ...]:
+        """Suffixes of the block's tensors that were not understood."""
+        module, rows = self.module, self.rows(tensors)
+        return not_understood(
+            tensors, accounted(rows, tensors), module.reads(tensors), input_is_read=module.INPUT_IS_READ
+        )
+
+    @property
+    def rows(self) -> Callable[[LayerTensors], Table]:
+        return self.module.rows
 
     @property
     def reads(self) -> Callable[[LayerTensors], tuple[str, ...]]:
@@ -68,13 +88,15 @@ MARKERS = ("A_log", "A_logs")
 #: No S6 model has more layers than a small part of this; a few bytes could claim any number, and each costs objects.
 MOST_LAYERS = 2000
 
+_MERGE = ("cross-direction merge",)
 LAYOUTS = (
-    Layout("vmamba", "A_logs", 2, stacked, dropped=("cross-direction merge",)),
-    Layout("zamba", "A_log", 3, stacked),
-    Layout("vim", "A_log", 2, mamba1, beside="A_b_log", dropped=("cross-direction merge",)),
-    Layout("mamba_vision", "A_log", 2, mamba1, beside="conv1d_x.weight"),
-    Layout("mamba1", "A_log", 2, mamba1),
-    Layout("mamba2", "A_log", 1, mamba2, dropped=("convolution and SiLU on B and C",)),
+    Layout("vmamba_m2", "A_logs", (1, 2), heads_of_directions, heads_of_directions.fits, _MERGE),
+    Layout("vmamba", "A_logs", (2,), stacked, dropped=_MERGE),
+    Layout("zamba", "A_log", (3,), stacked),
+    Layout("vim", "A_log", (2,), mamba1, has_directions, _MERGE),
+    Layout("mamba_vision", "A_log", (2,), mamba1, lambda tensors: tensors.has("conv1d_x.weight")),
+    Layout("mamba1", "A_log", (2,), mamba1),
+    Layout("mamba2", "A_log", (1,), mamba2, dropped=("convolution and SiLU on B and C",)),
 )
 
 
@@ -84,6 +106,11 @@ class FoundLayer:
 
     layout: Layout
     tensors: LayerTensors
+
+    @cached_property
+    def left_out(self) -> tuple[str, ...]:
+        """Suffixes of the block's tensors that were not understood."""
+        return self.layout.left_out(self.tensors)
 
 
 def find_layers(archive: Archive, variant: str | None = None) -> tuple[FoundLayer, ...]:
@@ -99,6 +126,8 @@ def find_layers(archive: Archive, variant: str | None = None) -> tuple[FoundLaye
         )
     layers = group_by_layer(archive, prefixes)
     candidates = [tensors for tensors in layers.values() if not foreign(tensors.suffixes)]
+    for tensors in candidates:
+        require_numbers(tensors, tensors.first(*MARKERS))
     found = [FoundLayer(layout, tensors) for tensors in candidates if (layout := _layout_of(tensors)) is not None]
     if not found:
         raise UnsupportedArchitecture(refusal(archive))
@@ -110,6 +139,26 @@ def find_layers(archive: Archive, variant: str | None = None) -> tuple[FoundLaye
                 "merged weight (torch.nn.utils.parametrize.remove_parametrizations)"
             )
     return tuple(sorted(found, key=lambda layer: natural(layer.tensors.prefix)))
+
+
+def unread_blocks(archive: Archive, found: Sequence[FoundLayer]) -> dict[str, tuple[str, ...]]:
+    """Blocks beside the layers that hold decay rates under names or with axes of no layout: {prefix: their names}.
+
+    Blocks of other recurrences, which have an A_log too, are none of them.
+    """
+    read = {layer.tensors.prefix for layer in found}
+    said = {layer.tensors.prefix + suffix for layer in found for suffix in layer.left_out}
+    blocks: dict[str, list[str]] = {}
+    for name in archive.names:
+        prefix, last = name[: name.rfind(".") + 1], name[name.rfind(".") + 1 :]
+        if like_A_log(last) and prefix not in read and name not in said:
+            blocks.setdefault(prefix, []).append(last)
+    groups = group_by_layer(archive, blocks)
+    return {
+        prefix: tuple(blocks[prefix])
+        for prefix in sorted(blocks, key=natural)
+        if not foreign(groups[prefix].suffixes)
+    }
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -1,9 +1,10 @@
 """What a checkpoint without usable S6 layers holds instead, in one line."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .base import Archive
+from .directions import like_A_log
 from .tensors import printable
 
 #: Names beside an `A_log` that show another recurrence, and what it is.
@@ -37,20 +38,66 @@ def foreign(suffixes: Iterable[str]) -> bool:
 def refusal(archive: Archive) -> str:
     """The message for an archive in which no S6 layer was found."""
     return (
-        f"expected S6 layers (a tensor named A_log), found {_found(archive.names)}; this theory speaks of Mamba, "
+        f"expected S6 layers (a tensor named A_log), found {_found(archive)}; this theory speaks of Mamba, "
         "Mamba-2 and their hybrids only"
     )
 
 
-def _found(names: tuple[str, ...]) -> str:
+def _found(archive: Archive) -> str:
+    names = archive.names
+    if (words := _other_recurrence(names)) is not None:
+        return words
+    blocks: dict[str, list[str]] = {}
+    for name in names:
+        prefix, last = name[: name.rfind(".") + 1], name[name.rfind(".") + 1 :]
+        if like_A_log(last):
+            blocks.setdefault(prefix, []).append(last)
+    if blocks:
+        return unread_words(archive, {prefix: tuple(found) for prefix, found in blocks.items()})
+    for pattern, words in _FAMILIES:
+        layers = {name[: match.start()] for name in names if (match := re.search(pattern, name))}
+        if layers:
+            return f"{words} (in {_count(len(layers), 'layer')})"
+    return _listed(names)
+
+
+def _other_recurrence(names: tuple[str, ...]) -> str | None:
+    """What a file with an A_log holds beside it that makes it another recurrence."""
     for beside, words in _FOREIGN.items():
         count = sum(name.endswith("." + beside) for name in names)
         if count and any(name.rsplit(".", 1)[-1] == "A_log" for name in names):
             return f"{words} ({count})"
-    for pattern, words in _FAMILIES:
-        layers = {name[: match.start()] for name in names if (match := re.search(pattern, name))}
-        if layers:
-            return f"{words} (in {len(layers)} {'layers' if len(layers) > 1 else 'layer'})"
+    return None
+
+
+def unread_words(archive: Archive, blocks: Mapping[str, tuple[str, ...]]) -> str:
+    """What blocks with decay rates hold, of which no layout is known: {prefix: the names of their rates}."""
+    prefix, rates = next(iter(blocks.items()))
+    shown = ", ".join(f"{printable(name, 60)} {tuple(archive.shape(prefix + name))}" for name in sorted(rates)[:3])
+    place = printable(prefix.rstrip(".")) or "(top level)"
+    return f"{_count(len(blocks), 'block')} with {shown} ({place}{', ...' if len(blocks) > 1 else ''}): {_reason(rates)}"
+
+
+def _reason(rates: Iterable[str]) -> str:
+    """Why a block's decay rates are not read, by their names."""
+    if any(re.match(r"A[TL]_log", name) for name in rates):
+        return "a recurrence over two axes of an image (Mamba2D), with a rate for each"
+    if any(re.fullmatch(r"A_logs?_\w+|A_\w+_logs?", name) for name in rates):
+        return (
+            "scans of several inputs, or copies; which input meets which projection is not in the file, so rename the "
+            "tensors of one scan to A_log, x_proj, dt_proj and D"
+        )
+    return "known are A_log with one axis (Mamba-2), two (Mamba) or three (Zamba), and A_logs of VMamba"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    named = [name for name in names if name]
     if not names:
         return "no tensors at all"
-    return f"{len(names)} tensors, among them {', '.join(printable(name, 60) for name in names[:3])}"
+    if not named:
+        return "1 tensor without a name (the file holds a single tensor, not a model's named weights)"
+    return f"{_count(len(names), 'tensor')}, among them {', '.join(printable(name, 60) for name in named[:3])}"
