@@ -85,9 +85,14 @@ class Report:
         return [layer.error for layer in self.layers if layer.error is not None]
 
     @property
+    def left_out(self) -> bool:
+        """Whether tensors of a layer, or a block that may be one, were not understood and so left out."""
+        return bool(self.checkpoint.unread) or any(layer.slot.left_out for layer in self.layers)
+
+    @property
     def decided(self) -> bool:
-        """Whether every layer is decided, and no block that may be one was left out."""
-        return not self.checkpoint.unread and all(layer.decided for layer in self.layers)
+        """Whether every layer is decided and nothing was left out."""
+        return not self.left_out and all(layer.decided for layer in self.layers)
 
     def plot(self) -> "NDArray[np.object_]":
         """Every picture that the report has facts for, on one axis of layers: an array of matplotlib `Axes`.

@@ -1,6 +1,6 @@
 """`adapter_config.json`: what PEFT writes about the adapters beside a model's weights; here, the scale of LoRA.
 
-    W + s B A,   s = lora_alpha / r,  or lora_alpha / sqrt(r) with use_rslora
+W + s B A,   s = lora_alpha / r,  or lora_alpha / sqrt(r) with use_rslora
 """
 
 import math

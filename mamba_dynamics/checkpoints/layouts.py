@@ -13,8 +13,8 @@ beside it select the row of the table. Prefixes differ between projects and are 
     mamba2         A_log   1-D      n_groups             mamba2
 
 A layout's module holds the table of its tensors (`tensor_table`) behind `rows`, and `reads`, `measure` and `build`,
-which go through it. Adding a layout means adding such a module, and a row here. What lies in a block beside the table is
-another module's, or is reported (`leftovers`); so is a block with decay rates whose names or axes are no layout's.
+which go through it. Adding a layout means adding such a module, and a row here. What lies in a block beside the table
+is another module's, or is reported (`leftovers`); so is a block with decay rates whose names or axes no layout knows.
 """
 
 import re
@@ -55,9 +55,7 @@ class Layout:
     dropped: tuple[str, ...] = ()
 
     def fits(self, tensors: LayerTensors) -> bool:
-        return (
-            tensors.has(self.marker) and len(tensors.shape(self.marker)) in self.ndim and self.beside(tensors)
-        )
+        return tensors.has(self.marker) and len(tensors.shape(self.marker)) in self.ndim and self.beside(tensors)
 
     def left_out(self, tensors: LayerTensors) -> tuple[str, ...]:
         """Suffixes of the block's tensors that were not understood."""
@@ -155,9 +153,7 @@ def unread_blocks(archive: Archive, found: Sequence[FoundLayer]) -> dict[str, tu
             blocks.setdefault(prefix, []).append(last)
     groups = group_by_layer(archive, blocks)
     return {
-        prefix: tuple(blocks[prefix])
-        for prefix in sorted(blocks, key=natural)
-        if not foreign(groups[prefix].suffixes)
+        prefix: tuple(blocks[prefix]) for prefix in sorted(blocks, key=natural) if not foreign(groups[prefix].suffixes)
     }
 
 

@@ -77,7 +77,7 @@ def left_out_warning(left_out: tuple[str, ...]) -> str:
     """One line about the tensors of a block that were not understood."""
     shown = ", ".join(printable(suffix, 60) for suffix in left_out[:_MOST_SHOWN])
     more = f" and {len(left_out) - _MOST_SHOWN} more" if len(left_out) > _MOST_SHOWN else ""
-    line = f"tensors of this block that were not understood: {shown}{more}; they are left out, so the layer's verdict is not decided"
+    line = f"tensors of this block that were not understood: {shown}{more}; without them the verdict is not decided"
     if any("lora_" in suffix for suffix in left_out):
         line += " (LoRA adapters: put adapter_config.json, which holds their scale, beside the weights, or merge them)"
     return line

@@ -91,8 +91,8 @@ def widths(tensors: LayerTensors, expected: Sizes) -> Widths:
         }
         found = ", ".join(f"{suffix} {shape}" for suffix, shape in shapes.items())
         raise CheckpointError(
-            f"{tensors.name}: in_proj should have 2E + 2GN + H rows [z|x|B|C|dt] with E a multiple of H = {H}, found "
-            f"{found}, which give E = {E}, 2GN = {doubled}; this is not a Mamba-2 layer as known here"
+            f"{tensors.name}: in_proj should have 2E + 2GN + H rows [z|x|B|C|dt] with E a multiple of H, found H = {H} "
+            f"by A_log and {found}, which give E = {E}, 2GN = {doubled}; this is not a Mamba-2 layer as known here"
         )
     return Widths(E, doubled // 2, H, feed_forward)
 

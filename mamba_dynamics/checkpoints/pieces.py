@@ -113,7 +113,7 @@ class LowRank(Piece):
 
     def fits(self, shapes: tuple[tuple[int, ...], ...]) -> bool:
         W, A, B = shapes
-        return len(W) == len(A) == len(B) == 2 and W == (B[0], A[1]) and A[0] == B[1] > 0
+        return len(W) == len(A) == len(B) == 2 and (B[0], A[1]) == W and A[0] == B[1] > 0
 
     def read(self, archive: Archive, rows: slice | None) -> Array:
         W, A, B = self.sources
@@ -250,4 +250,4 @@ def _adapted(
 def _others(A: str, module: str) -> tuple[str, ...]:
     """Names of tensors that would change the formula: DoRA's magnitudes, a bias of B."""
     adapter = A.removeprefix(f"{module}.lora_A").removesuffix(".weight")
-    return tuple(f"magnitude_vector{adapter}{end}" for end in ("", ".weight")) + (f"B{adapter}.bias",)
+    return f"magnitude_vector{adapter}", f"magnitude_vector{adapter}.weight", f"B{adapter}.bias"

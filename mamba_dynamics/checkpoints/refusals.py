@@ -75,7 +75,9 @@ def unread_words(archive: Archive, blocks: Mapping[str, tuple[str, ...]]) -> str
     prefix, rates = next(iter(blocks.items()))
     shown = ", ".join(f"{printable(name, 60)} {tuple(archive.shape(prefix + name))}" for name in sorted(rates)[:3])
     place = printable(prefix.rstrip(".")) or "(top level)"
-    return f"{_count(len(blocks), 'block')} with {shown} ({place}{', ...' if len(blocks) > 1 else ''}): {_reason(rates)}"
+    return (
+        f"{_count(len(blocks), 'block')} with {shown} ({place}{', ...' if len(blocks) > 1 else ''}): {_reason(rates)}"
+    )
 
 
 def _reason(rates: Iterable[str]) -> str:

@@ -42,7 +42,6 @@ class Names(NamedTuple):
     D: str
     group_axis: str
 
-
     table: Table
 
 
@@ -106,4 +105,3 @@ def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
         heads=G if names is HEADS else 1,
         warnings=tuple(warnings),
     )
-
