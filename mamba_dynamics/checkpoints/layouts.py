@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 
-from .._errors import UnsafeFile, UnsupportedArchitecture
+from .._errors import MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import S6Layer
 from . import definite, heads_of_directions, mamba1, mamba2, stacked
 from .base import Archive
@@ -34,6 +34,7 @@ from .refusals import foreign, refusal
 from .sizes import Fact, Sizes
 from .tensor_table import Table, accounted, require_numbers
 from .tensors import LayerTensors, group_by_layer
+from .wrappings import situation
 
 
 def _always(tensors: LayerTensors) -> bool:
@@ -81,6 +82,7 @@ class Layout:
         return self.module.build
 
 
+_SPECTRAL = "x_proj.parametrizations.weight.0._u"
 MARKERS = ("A_log", "A_logs")
 
 #: No S6 model has more layers than a small part of this; a few bytes could claim any number, and each costs objects.
@@ -130,12 +132,7 @@ def find_layers(archive: Archive, variant: str | None = None) -> tuple[FoundLaye
     if not found:
         raise UnsupportedArchitecture(refusal(archive))
     for layer in found:
-        if variant is None and layer.tensors.has(definite.SUFFIX):
-            raise UnsupportedArchitecture(
-                f"{layer.tensors.name}: x_proj is stored as the raw parameter of a reparametrisation, and the file "
-                f"does not say which sign map belongs to it; say variant={' or '.join(definite.VARIANTS)}, or save the "
-                "merged weight (torch.nn.utils.parametrize.remove_parametrizations)"
-            )
+        _require_sign_map(layer.tensors, variant)
     return tuple(sorted(found, key=lambda layer: natural(layer.tensors.prefix)))
 
 
@@ -162,6 +159,22 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     # Digits of a hostile name may be too many for int(): their count and text order them as well.
     return tuple((0, len(p.lstrip("0")), p.lstrip("0")) if p[0] in "0123456789" else (1, 0, p) for p in parts)
+
+
+def _require_sign_map(tensors: LayerTensors, variant: str | None) -> None:
+    """Where x_proj is the raw parameter of the paper's reparametrised models, the caller has to say its sign map."""
+    if not tensors.has(definite.SUFFIX):
+        return
+    if tensors.has(_SPECTRAL):
+        raise MissingTensor(
+            f"{tensors.name}: expected x_proj.weight, found {_SPECTRAL}; {situation('x_proj', (_SPECTRAL,))}"
+        )
+    if variant is None:
+        raise UnsupportedArchitecture(
+            f"{tensors.name}: x_proj is stored as the raw parameter of a reparametrisation, and the file "
+            f"does not say which sign map belongs to it; say variant={' or '.join(definite.VARIANTS)}, or save the "
+            "merged weight (torch.nn.utils.parametrize.remove_parametrizations)"
+        )
 
 
 def _layout_of(tensors: LayerTensors) -> Layout | None:
