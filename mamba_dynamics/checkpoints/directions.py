@@ -13,6 +13,7 @@ projections of which input, and the file does not say.
 import re
 from typing import NamedTuple
 
+from .._errors import UnsafeFile
 from .tensors import LayerTensors
 
 #: Endings of A_log that name a copy or a piece of it, and no direction.
@@ -21,6 +22,8 @@ _TAGGED = re.compile(r"A_(?:(?P<inside>[A-Za-z0-9]\w*)_log|log_(?P<after>[A-Za-z
 #: Names of decay rates in general, for blocks that are not read.
 _LIKE_A_LOG = re.compile(r"A\w*_logs?(?:_\w+)?")
 _LONGEST = 100
+#: A few bytes name a scan, and each costs a dozen rows of a table.
+_MOST_TAGS = 100
 
 
 class Scan(NamedTuple):
@@ -37,8 +40,16 @@ FORWARD = Scan("", "A_log", "x_proj", "dt_proj", "D")
 
 
 def scans(tensors: LayerTensors) -> tuple[Scan, ...]:
-    """The forward scan, then those of all tags: Vim's `b` first, then in the order of their names."""
+    """The forward scan, then those of all tags: Vim's `b` first, then in the order of their names.
+
+    Raises `UnsafeFile` where there are more than any block has.
+    """
     tagged = sorted(filter(None, map(_tag, tensors.suffixes)), key=lambda found: (found[0] != "b", found))
+    if len(tagged) > _MOST_TAGS:
+        raise UnsafeFile(
+            f"{tensors.name}: expected at most {_MOST_TAGS} scans beside A_log, found {len(tagged)} tensors named like "
+            "their decay rates; no block has so many"
+        )
     modules = {suffix.partition(".")[0] for suffix in tensors.suffixes}
     return (FORWARD, *(_scan(modules, tag, name) for tag, name in tagged))
 

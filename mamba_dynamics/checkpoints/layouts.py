@@ -27,10 +27,10 @@ from .._errors import MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import S6Layer
 from . import definite, heads_of_directions, mamba1, mamba2, stacked
 from .base import Archive
-from .directions import has_directions, like_A_log
+from .directions import has_directions
 from .facts import LayerFacts
 from .leftovers import not_understood
-from .refusals import foreign, refusal
+from .refusals import MOST_LAYERS, blocks_with_rates, foreign, foreign_at, refusal
 from .sizes import Fact, Sizes
 from .tensor_table import Table, accounted, require_numbers
 from .tensors import LayerTensors, group_by_layer
@@ -84,9 +84,6 @@ class Layout:
 
 _SPECTRAL = "x_proj.parametrizations.weight.0._u"
 MARKERS = ("A_log", "A_logs")
-
-#: No S6 model has more layers than a small part of this; a few bytes could claim any number, and each costs objects.
-MOST_LAYERS = 2000
 
 _MERGE = ("cross-direction merge",)
 LAYOUTS = (
@@ -143,15 +140,8 @@ def unread_blocks(archive: Archive, found: Sequence[FoundLayer]) -> dict[str, tu
     """
     read = {layer.tensors.prefix for layer in found}
     said = {layer.tensors.prefix + suffix for layer in found for suffix in layer.left_out}
-    blocks: dict[str, list[str]] = {}
-    for name in archive.names:
-        prefix, last = name[: name.rfind(".") + 1], name[name.rfind(".") + 1 :]
-        if like_A_log(last) and prefix not in read and name not in said:
-            blocks.setdefault(prefix, []).append(last)
-    groups = group_by_layer(archive, blocks)
-    return {
-        prefix: tuple(blocks[prefix]) for prefix in sorted(blocks, key=natural) if not foreign(groups[prefix].suffixes)
-    }
+    blocks = blocks_with_rates(archive, lambda prefix, name: prefix in read or name in said)
+    return {prefix: blocks[prefix] for prefix in sorted(blocks, key=natural) if not foreign_at(archive, prefix)}
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:

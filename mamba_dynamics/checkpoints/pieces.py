@@ -24,10 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._errors import UnsafeFile
 from .adapters import Adapters
-from .base import WEIGHT_TYPES, Archive
+from .base import WEIGHT_TYPES, Archive, shown
 
 Array = NDArray[np.floating]
+#: A few bytes name a piece, and each costs objects.
+_MOST_PIECES = 20_000
 _PIECES = re.compile(r"base_layer\.|lora_A|_orig$|weight_v$|\.original1$")
 _LORA_A = re.compile(r"(?P<module>.+)\.lora_A(?:\.(?P<adapter>[^.]+))??(?P<weight>\.weight)?")
 
@@ -177,10 +180,14 @@ def put_together(archive: Archive, read_adapters: Callable[[], Adapters | None])
     names = frozenset(name for name in archive.names if _PIECES.search(name))
     if not names:
         return archive
-    everything = frozenset(archive.names)
-    pieces = dict(_plain_pieces(archive, names, everything))
+    if len(names) > _MOST_PIECES:
+        raise UnsafeFile(
+            f"{shown(archive.path)}: expected at most {_MOST_PIECES} weights in pieces, found {len(names)} tensors "
+            "named like one; no model has so many"
+        )
+    pieces = dict(_plain_pieces(archive, names))
     if any(".lora_A" in name for name in names) and (adapters := read_adapters()) is not None:
-        pieces |= dict(_adapted(archive, names, everything, pieces, adapters))
+        pieces |= dict(_adapted(archive, names, pieces, adapters))
     return PiecedArchive(archive, pieces) if pieces else archive
 
 
@@ -194,11 +201,11 @@ def values_of(archive: Archive, name: str) -> int:
     return archive.values(name) if isinstance(archive, PiecedArchive) else math.prod(archive.shape(name))
 
 
-def _plain_pieces(archive: Archive, names: frozenset[str], everything: frozenset[str]) -> Iterator[tuple[str, Piece]]:
+def _plain_pieces(archive: Archive, names: frozenset[str]) -> Iterator[tuple[str, Piece]]:
     """Weights whose pieces alone tell what they are."""
     for name in sorted(names):
         for whole, piece in _readings(name):
-            known = all(source in everything for source in piece.sources) and whole not in everything
+            known = all(source in archive for source in piece.sources) and whole not in archive
             if known and piece.fits(tuple(tuple(archive.shape(source)) for source in piece.sources)):
                 yield whole, piece
 
@@ -223,7 +230,6 @@ def _readings(name: str) -> Iterator[tuple[str, Piece]]:
 def _adapted(
     archive: Archive,
     names: frozenset[str],
-    everything: frozenset[str],
     pieces: Mapping[str, Piece],
     adapters: Adapters,
 ) -> Iterator[tuple[str, Piece]]:
@@ -237,9 +243,9 @@ def _adapted(
         W = pieces[whole].sources[0] if whole in pieces else whole
         single = len(factors) == 1 and not (whole in pieces and not isinstance(pieces[whole], Renamed))
         B = f"{module}.lora_B{A.removeprefix(f'{module}.lora_A')}"
-        if not single or W not in everything or B not in everything:
+        if not single or W not in archive or B not in archive:
             continue
-        if any(f"{module}.lora_{other}" in everything for other in _others(A, module)):
+        if any(f"{module}.lora_{other}" in archive for other in _others(A, module)):
             continue
         scale, said = adapters.scale(archive.shape(A)[0] if archive.shape(A) else 0)
         piece = LowRank((W, A, B), scale, said)

@@ -1,11 +1,15 @@
 """What a checkpoint without usable S6 layers holds instead, in one line."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from .._errors import UnsafeFile
 from .base import Archive
 from .directions import like_A_log
 from .tensors import printable
+
+#: No S6 model has more layers than a small part of this; a few bytes could claim any number, and each costs objects.
+MOST_LAYERS = 2000
 
 #: Names beside an `A_log` that show another recurrence, and what it is.
 _FOREIGN = {
@@ -35,6 +39,30 @@ def foreign(suffixes: Iterable[str]) -> bool:
     return not _FOREIGN.keys().isdisjoint(suffixes)
 
 
+def foreign_at(archive: Archive, prefix: str) -> bool:
+    """Whether the block at a prefix belongs to another recurrence."""
+    return any(prefix + suffix in archive for suffix in _FOREIGN)
+
+
+def blocks_with_rates(
+    archive: Archive, ignored: Callable[[str, str], bool] = lambda prefix, name: False
+) -> dict[str, tuple[str, ...]]:
+    """Blocks with tensors named like decay rates, {prefix: names below it}; `ignored(prefix, full name)` are left out.
+
+    Raises `UnsafeFile` where there are more than any model has.
+    """
+    blocks: dict[str, list[str]] = {}
+    for name in archive.names:
+        prefix, last = name[: name.rfind(".") + 1], name[name.rfind(".") + 1 :]
+        if like_A_log(last) and not ignored(prefix, name):
+            blocks.setdefault(prefix, []).append(last)
+        if len(blocks) > MOST_LAYERS:
+            raise UnsafeFile(
+                f"expected at most {MOST_LAYERS} S6 layers in a model, found more blocks with tensors named like A_log"
+            )
+    return {prefix: tuple(found) for prefix, found in blocks.items()}
+
+
 def refusal(archive: Archive) -> str:
     """The message for an archive in which no S6 layer was found."""
     return (
@@ -47,13 +75,8 @@ def _found(archive: Archive) -> str:
     names = archive.names
     if (words := _other_recurrence(names)) is not None:
         return words
-    blocks: dict[str, list[str]] = {}
-    for name in names:
-        prefix, last = name[: name.rfind(".") + 1], name[name.rfind(".") + 1 :]
-        if like_A_log(last):
-            blocks.setdefault(prefix, []).append(last)
-    if blocks:
-        return unread_words(archive, {prefix: tuple(found) for prefix, found in blocks.items()})
+    if blocks := blocks_with_rates(archive):
+        return unread_words(archive, blocks)
     for pattern, words in _FAMILIES:
         layers = {name[: match.start()] for name in names if (match := re.search(pattern, name))}
         if layers:
