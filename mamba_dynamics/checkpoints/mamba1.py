@@ -85,8 +85,10 @@ def _of_scan(scan: Scan, *, full_rank: bool) -> str:
 def is_full_rank(tensors: LayerTensors) -> bool:
     """Whether the step size reads x itself: x_proj then holds the rows of B and C only."""
     x_proj = next(filter(tensors.has, ("x_proj.weight", "x_proj.conv.weight")), None)
-    A, x = tensors.shape("A_log"), () if x_proj is None else tensors.shape(x_proj)
-    return len(A) == len(x) == 2 and x[0] == 2 * A[1]
+    if x_proj is None:
+        return False
+    rates, rows_and_columns = tensors.shape("A_log"), tensors.shape(x_proj)
+    return len(rates) == len(rows_and_columns) == 2 and rows_and_columns[0] == 2 * rates[1]
 
 
 def reads(tensors: LayerTensors) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from .._errors import UnsafeFile
-from .base import Archive
+from .base import Archive, shown
 from .directions import like_A_log
 from .tensors import printable
 
@@ -96,10 +96,12 @@ def _other_recurrence(names: tuple[str, ...]) -> str | None:
 def unread_words(archive: Archive, blocks: Mapping[str, tuple[str, ...]]) -> str:
     """What blocks with decay rates hold, of which no layout is known: {prefix: the names of their rates}."""
     prefix, rates = next(iter(blocks.items()))
-    shown = ", ".join(f"{printable(name, 60)} {tuple(archive.shape(prefix + name))}" for name in sorted(rates)[:3])
+    shown = ", ".join(
+        f"{printable(name, 60)} {shown(tuple(archive.shape(prefix + name)))}" for name in sorted(rates)[:3]
+    )
     place = printable(prefix.rstrip(".")) or "(top level)"
     return (
-        f"{_count(len(blocks), 'block')} with {shown} ({place}{', ...' if len(blocks) > 1 else ''}): {_reason(rates)}"
+        f"{_count(len(blocks), 'block')} with {listed} ({place}{', ...' if len(blocks) > 1 else ''}): {_reason(rates)}"
     )
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from .._allowance import require_within
 from .._errors import CheckpointError
+from .base import shown
 from .sizes import Fact
 from .tensors import LayerTensors
 
@@ -136,10 +137,10 @@ def solve(rows: Table, tensors: LayerTensors, known: Mapping[str, Fact] | None =
     sizes = dict(known or {})
     for row, suffix in _present(rows, tensors):
         shape = tensors.shape(suffix)
-        found = next((new for axes in row.shapes if (new := _fit(axes, shape, sizes)) is not None), None)
-        if found is None:
+        fits = [new for axes in row.shapes if (new := _fit(axes, shape, sizes)) is not None]
+        if not fits:
             raise _mismatch(row, suffix, tensors, sizes)
-        sizes |= {size: Fact(value, suffix) for size, value in found.items()}
+        sizes |= {size: Fact(value, suffix) for size, value in fits[0].items()}
     return sizes
 
 
@@ -153,7 +154,7 @@ def require_numbers(tensors: LayerTensors, suffix: str) -> None:
             if shape == (0,)
             else "the file was saved without its weights: open a complete checkpoint"
         )
-        raise CheckpointError(f"{tensors.name}: {suffix} should hold numbers, found shape {shape}; {cause}")
+        raise CheckpointError(f"{tensors.name}: {suffix} should hold numbers, found shape {shown(shape)}; {cause}")
 
 
 def _present(rows: Table, tensors: LayerTensors) -> Iterator[tuple[Row, str]]:
@@ -197,7 +198,7 @@ def _mismatch(row: Row, suffix: str, tensors: LayerTensors, sizes: Mapping[str, 
     expected = " or ".join(_shown(axes, sizes) for axes in row.shapes)
     because = f" ({' or '.join(row.words)} with {known})" if known else ""
     return CheckpointError(
-        f"{tensors.name}: {suffix} should have shape {expected}{because}, found {tensors.shape(suffix)}; "
+        f"{tensors.name}: {suffix} should have shape {expected}{because}, found {shown(tensors.shape(suffix))}; "
         "the file mixes layers of different models or uses a layout this package does not know"
     )
 
