@@ -96,13 +96,9 @@ def _other_recurrence(names: tuple[str, ...]) -> str | None:
 def unread_words(archive: Archive, blocks: Mapping[str, tuple[str, ...]]) -> str:
     """What blocks with decay rates hold, of which no layout is known: {prefix: the names of their rates}."""
     prefix, rates = next(iter(blocks.items()))
-    shown = ", ".join(
-        f"{printable(name, 60)} {shown(tuple(archive.shape(prefix + name)))}" for name in sorted(rates)[:3]
-    )
-    place = printable(prefix.rstrip(".")) or "(top level)"
-    return (
-        f"{_count(len(blocks), 'block')} with {listed} ({place}{', ...' if len(blocks) > 1 else ''}): {_reason(rates)}"
-    )
+    listed = [f"{printable(name, 60)} {shown(tuple(archive.shape(prefix + name)))}" for name in sorted(rates)[:3]]
+    place = (printable(prefix.rstrip(".")) or "(top level)") + (", ..." if len(blocks) > 1 else "")
+    return f"{_count(len(blocks), 'block')} with {', '.join(listed)} ({place}): {_reason(rates)}"
 
 
 def _reason(rates: Iterable[str]) -> str:
