@@ -11,7 +11,6 @@ every size that both know.
 
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -29,12 +28,12 @@ from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
 from .files import StoredFile, WeightFile
 from .folder import Folder
-from .layouts import FoundLayer, find_layers, unread_blocks
+from .layouts import FoundLayer, find_layers, unread_beside
 from .leftovers import left_out_warning
 from .pieces import put_together, values_of, words_of
-from .refusals import unread_words
 from .sizes import Fact, Sizes, require_agreement
 from .tensors import printable
+from .unread import Blocks, unread_words
 
 #: No S6 layer has a quarter of these; each is a row of matrices whose spectra are sought, at its third power.
 MOST_STATES = 1024
@@ -148,7 +147,7 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
     sizes = tuple(_measured(layer, expected) for layer in found)
     _require_count(found, description)
     _require_possible(found, sizes)
-    unread = unread_blocks(archive, found)
+    unread = unread_beside(archive, found)
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
@@ -337,7 +336,7 @@ def _pieced(archive: Archive, slot: LayerSlot) -> list[str]:
     return [name for name in slot.tensors if words_of(archive, name) is not None]
 
 
-def _about_unread(archive: Archive, unread: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _about_unread(archive: Archive, unread: Blocks) -> tuple[str, ...]:
     if not unread:
         return ()
     return (f"not read, so the checkpoint as a whole is not decided: {unread_words(archive, unread)}",)

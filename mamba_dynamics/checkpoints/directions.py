@@ -20,7 +20,7 @@ from .tensors import LayerTensors
 _NO_TAGS = {"orig", "mask", "g", "v", "ema", "avg", "mean", "init", "old", "shadow", "scale", "bias", "grad", "zero"}
 _TAGGED = re.compile(r"A_(?:(?P<inside>[A-Za-z0-9]\w*)_log|log_(?P<after>[A-Za-z0-9]\w*))")
 #: Names of decay rates in general, for blocks that are not read.
-_LIKE_A_LOG = re.compile(r"A\w*_logs?(?:_\w+)?")
+_LIKE_A_LOG = re.compile(r"A\w*_logs?(?:\d+|_\w+)?")
 _LONGEST = 100
 #: A few bytes name a scan, and each costs a dozen rows of a table.
 _MOST_TAGS = 100

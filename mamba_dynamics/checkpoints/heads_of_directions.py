@@ -5,7 +5,7 @@ For K directions, H heads of P = E / H channels, N states:
     x_proj_weight  (K, H + 2N, E)            rows [dt; B; C], a step size for each head
     A_logs         (K, H)                    stored flat as (K H) in some projects
     dt_projs_bias  (K, H)
-    Ds             (K, H, P)                 (K, H) in some projects
+    Ds             (K, H, P)                 (K, H) or flat in some projects
 
 B, C and the step sizes are functions of the scan's own input, as in Mamba-1, and a head's channels share its step size
 and decay rate. So in normal form S_Delta = dt_up dt_down with dt_up (E, H) one where a channel lies in a head: the
@@ -24,11 +24,11 @@ from .tensors import LayerTensors
 
 _TABLE = table(
     """
-    dt_projs_bias   | K, H                  | required
-    A_logs          | K, H / KH             | required
-    x_proj_weight   | K, H + 2N, HP         | required
-    Ds              | K, H, P / K, H / KHP  | optional
-    x_proj_bias     | K, H + 2N / KH + 2KN  | optional
+    dt_projs_bias   | K, H                      | required
+    A_logs          | K, H / KH                 | required
+    x_proj_weight   | K, H + 2N, HP             | required
+    Ds              | K, H, P / K, H / KHP / KH | optional
+    x_proj_bias     | K, H + 2N / KH + 2KN      | optional
 """
     + AROUND
 )

@@ -30,10 +30,11 @@ from .base import Archive
 from .directions import has_directions
 from .facts import LayerFacts
 from .leftovers import not_understood
-from .refusals import MOST_LAYERS, blocks_with_rates, foreign, foreign_at, refusal
+from .refusals import foreign, foreign_at, refusal
 from .sizes import Fact, Sizes
 from .tensor_table import Table, accounted, require_numbers
 from .tensors import LayerTensors, group_by_layer
+from .unread import MOST_LAYERS, Blocks, unread_blocks
 from .wrappings import situation
 
 
@@ -133,14 +134,14 @@ def find_layers(archive: Archive, variant: str | None = None) -> tuple[FoundLaye
     return tuple(sorted(found, key=lambda layer: natural(layer.tensors.prefix)))
 
 
-def unread_blocks(archive: Archive, found: Sequence[FoundLayer]) -> dict[str, tuple[str, ...]]:
-    """Blocks beside the layers that hold decay rates under names or with axes of no layout: {prefix: their names}.
+def unread_beside(archive: Archive, found: Sequence[FoundLayer]) -> Blocks:
+    """Blocks beside the layers that look like an S6 scan's and are no layer of a known layout, in natural order.
 
     Blocks of other recurrences, which have an A_log too, are none of them.
     """
     read = {layer.tensors.prefix for layer in found}
     said = {layer.tensors.prefix + suffix for layer in found for suffix in layer.left_out}
-    blocks = blocks_with_rates(archive, lambda prefix, name: prefix in read or name in said)
+    blocks = unread_blocks(archive, lambda prefix, name: prefix in read or name in said)
     return {prefix: blocks[prefix] for prefix in sorted(blocks, key=natural) if not foreign_at(archive, prefix)}
 
 

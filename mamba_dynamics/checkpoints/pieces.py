@@ -4,6 +4,8 @@
     x_proj.weight_g, weight_v                        g v / |v|            torch.nn.utils.weight_norm
     x_proj.parametrizations.weight.original0, 1      the same             torch.nn.utils.parametrizations.weight_norm
     x_proj.base_layer.weight                         itself               PEFT, the weight beside its adapters
+    x_proj.modules_to_save.NAME.weight               itself               PEFT, in place of original_module
+    x_proj._orig_mod.weight                          itself               torch.compile, and other wrappers
     x_proj.weight, lora_A, lora_B                    W + s B A            LoRA, with s by adapter_config.json
 
 |v| is the norm over the axes in which g has length 1. s is alpha / r, or alpha / sqrt(r) where the config says
@@ -31,7 +33,13 @@ from .base import WEIGHT_TYPES, Archive, shown
 Array = NDArray[np.floating]
 #: A few bytes name a piece, and each costs objects.
 _MOST_PIECES = 20_000
-_PIECES = re.compile(r"base_layer\.|lora_A|_orig$|weight_v$|\.original1$")
+_PIECES = re.compile(
+    r"\.(?:base_layer|_\w+|modules_to_save\.[^.]+)\.(?:weight|bias)$|lora_A|_orig$|weight_v$|\.original1$"
+)
+_WRAPPED = re.compile(
+    r"(?P<module>.+)\.(?:base_layer|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.(?P<leaf>weight|bias)"
+)
+_SAVED = re.compile(r"(?P<module>.+)\.modules_to_save\.[^.]+\.(?P<leaf>weight|bias)")
 _LORA_A = re.compile(r"(?P<module>.+)\.lora_A(?:\.(?P<adapter>[^.]+))??(?P<weight>\.weight)?")
 
 
@@ -54,7 +62,7 @@ class Piece(ABC):
 
 
 class Renamed(Piece):
-    """A weight under the name that a wrapper gave it."""
+    """A weight under the name that a wrapper gave it, and the one it replaces, where there is one."""
 
     @property
     def words(self) -> str | None:
@@ -202,12 +210,20 @@ def values_of(archive: Archive, name: str) -> int:
 
 
 def _plain_pieces(archive: Archive, names: frozenset[str]) -> Iterator[tuple[str, Piece]]:
-    """Weights whose pieces alone tell what they are."""
+    """Weights whose pieces alone tell what they are, and tell one thing only."""
+    found: dict[str, list[Piece]] = {}
     for name in sorted(names):
-        for whole, piece in _readings(name):
-            known = all(source in archive for source in piece.sources) and whole not in archive
-            if known and piece.fits(tuple(tuple(archive.shape(source)) for source in piece.sources)):
-                yield whole, piece
+        piece = next((piece for whole, piece in _readings(name) if _is_whole(archive, whole, piece)), None)
+        if piece is not None:
+            found.setdefault(next(_readings(name))[0], []).append(piece)
+    yield from ((whole, pieces[0]) for whole, pieces in found.items() if len(pieces) == 1)
+
+
+def _is_whole(archive: Archive, whole: str, piece: Piece) -> bool:
+    """Whether a weight is not stored as such, all its pieces are, and their shapes fit."""
+    if whole in archive or not all(source in archive for source in piece.sources):
+        return False
+    return piece.fits(tuple(tuple(archive.shape(source)) for source in piece.sources))
 
 
 def _readings(name: str) -> Iterator[tuple[str, Piece]]:
@@ -222,8 +238,11 @@ def _readings(name: str) -> Iterator[tuple[str, Piece]]:
         module, _, leaf = name.removesuffix(".original1").rpartition(".parametrizations.")
         if module and "." not in leaf:
             yield f"{module}.{leaf}", Normed((name, name.removesuffix("1") + "0"))
-    elif ".base_layer." in name:
-        module, _, leaf = name.rpartition(".base_layer.")
+    elif match := _WRAPPED.fullmatch(name):
+        yield f"{match['module']}.{match['leaf']}", Renamed((name,))
+    elif match := _SAVED.fullmatch(name):
+        module, leaf = match["module"], match["leaf"]
+        yield f"{module}.{leaf}", Renamed((name, f"{module}.original_module.{leaf}"))
         yield f"{module}.{leaf}", Renamed((name,))
 
 

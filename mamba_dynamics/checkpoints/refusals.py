@@ -1,15 +1,11 @@
 """What a checkpoint without usable S6 layers holds instead, in one line."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
-from .._errors import UnsafeFile
-from .base import Archive, shown
-from .directions import like_A_log
+from .base import Archive
 from .tensors import printable
-
-#: No S6 model has more layers than a small part of this; a few bytes could claim any number, and each costs objects.
-MOST_LAYERS = 2000
+from .unread import unread_blocks, unread_words
 
 #: Names beside an `A_log` that show another recurrence, and what it is.
 _FOREIGN = {
@@ -44,25 +40,6 @@ def foreign_at(archive: Archive, prefix: str) -> bool:
     return any(prefix + suffix in archive for suffix in _FOREIGN)
 
 
-def blocks_with_rates(
-    archive: Archive, ignored: Callable[[str, str], bool] = lambda prefix, name: False
-) -> dict[str, tuple[str, ...]]:
-    """Blocks with tensors named like decay rates, {prefix: names below it}; `ignored(prefix, full name)` are left out.
-
-    Raises `UnsafeFile` where there are more than any model has.
-    """
-    blocks: dict[str, list[str]] = {}
-    for name in archive.names:
-        prefix, last = name[: name.rfind(".") + 1], name[name.rfind(".") + 1 :]
-        if like_A_log(last) and not ignored(prefix, name):
-            blocks.setdefault(prefix, []).append(last)
-        if len(blocks) > MOST_LAYERS:
-            raise UnsafeFile(
-                f"expected at most {MOST_LAYERS} S6 layers in a model, found more blocks with tensors named like A_log"
-            )
-    return {prefix: tuple(found) for prefix, found in blocks.items()}
-
-
 def refusal(archive: Archive) -> str:
     """The message for an archive in which no S6 layer was found."""
     return (
@@ -75,7 +52,7 @@ def _found(archive: Archive) -> str:
     names = archive.names
     if (words := _other_recurrence(names)) is not None:
         return words
-    if blocks := blocks_with_rates(archive):
+    if blocks := unread_blocks(archive, adapters=False):
         return unread_words(archive, blocks)
     for pattern, words in _FAMILIES:
         layers = {name[: match.start()] for name in names if (match := re.search(pattern, name))}
@@ -91,26 +68,6 @@ def _other_recurrence(names: tuple[str, ...]) -> str | None:
         if count and any(name.rsplit(".", 1)[-1] == "A_log" for name in names):
             return f"{words} ({count})"
     return None
-
-
-def unread_words(archive: Archive, blocks: Mapping[str, tuple[str, ...]]) -> str:
-    """What blocks with decay rates hold, of which no layout is known: {prefix: the names of their rates}."""
-    prefix, rates = next(iter(blocks.items()))
-    listed = [f"{printable(name, 60)} {shown(tuple(archive.shape(prefix + name)))}" for name in sorted(rates)[:3]]
-    place = (printable(prefix.rstrip(".")) or "(top level)") + (", ..." if len(blocks) > 1 else "")
-    return f"{_count(len(blocks), 'block')} with {', '.join(listed)} ({place}): {_reason(rates)}"
-
-
-def _reason(rates: Iterable[str]) -> str:
-    """Why a block's decay rates are not read, by their names."""
-    if any(re.match(r"A[TL]_log", name) for name in rates):
-        return "a recurrence over two axes of an image (Mamba2D), with a rate for each"
-    if any(re.fullmatch(r"A_logs?_\w+|A_\w+_logs?", name) for name in rates):
-        return (
-            "scans of several inputs, or copies; which input meets which projection is not in the file, so rename the "
-            "tensors of one scan to A_log, x_proj, dt_proj and D"
-        )
-    return "known are A_log with one axis (Mamba-2), two (Mamba) or three (Zamba), and A_logs of VMamba"
 
 
 def _count(number: int, noun: str) -> str:

@@ -20,9 +20,10 @@ from small_checkpoints import (
 )
 
 from mamba_dynamics import classify_checkpoint
-from mamba_dynamics._errors import CheckpointError, MissingTensor, UnsupportedArchitecture
+from mamba_dynamics._errors import CheckpointError, MissingTensor, SweepError, UnsafeFile, UnsupportedArchitecture
 from mamba_dynamics.checkpoints import open_checkpoint
 from mamba_dynamics.cli import app
+from mamba_dynamics.sweeps.channels import read_channels
 
 RNG = np.random.default_rng(11)
 
@@ -211,6 +212,8 @@ def crossed():
         {"A_logs": np.ones(8)},
         {"A_log": np.ones((2, 2, 2, 2))},
         {"AT_log": np.ones((E, N))},
+        {"A_log1": np.ones((E, N)), "A_log2": np.ones((E, N))},
+        {"A_log.0": np.ones((E, N)), "x_proj.0.weight": np.ones((8, E))},
     ],
 )
 def test_a_block_of_no_layout_beside_layers_is_named(tmp_path, other):
@@ -228,9 +231,49 @@ def test_a_block_of_no_layout_beside_layers_is_named(tmp_path, other):
     assert exit_code(folder, "--fail-on", "constant") == 3
 
 
+def test_projections_without_rates_beside_layers_are_named(tmp_path):
+    other = {name: value for name, value in mamba1().items() if name not in ("A_log", "D")}
+    checkpoint = open_checkpoint(write(tmp_path, {"a.": mamba1(), "b.": other}))
+    assert checkpoint.unread == ("b.",)
+    assert "a scan's projections without A_log" in checkpoint.warnings[-1]
+
+
+def test_adapters_apart_from_their_layers_are_named(tmp_path):
+    factors = {"x_proj.lora_A.weight": np.ones((2, E)), "x_proj.lora_B.weight": np.ones((8, 2))}
+    checkpoint = open_checkpoint(write(tmp_path, {"model.l.0.": mamba1(), "lora.l.0.": factors}))
+    assert checkpoint.unread == ("lora.l.0.",)
+    assert "adapters that lie apart" in checkpoint.warnings[-1]
+
+
+@pytest.mark.parametrize("name", ["attn.x_proj.weight", "decoder.proj.weight", "head.dt_projection.weight"])
+def test_one_projection_alone_is_no_scan(tmp_path, name):
+    assert open_checkpoint(write(tmp_path, {"a.": mamba1(), "b.": {name: np.ones((2, 2))}})).unread == ()
+
+
+def test_floods_of_names_are_refused(tmp_path):
+    empty = np.zeros(0)
+    flood = {f"A_{k}_log": empty for k in range(101)}
+    assert "at most 100 scans" in message(UnsafeFile, write(tmp_path, {"m.": mamba1() | flood}))
+    flood = {f"b{k}.A_s_log": empty for k in range(2001)}
+    assert "at most 2000 S6 layers" in message(UnsafeFile, write(tmp_path, {"m.": mamba1(), "": flood}))
+    flood = {f"b{k}.c_orig": empty for k in range(20001)}
+    assert "at most 20000 weights in pieces" in message(UnsafeFile, write(tmp_path, {"m.": mamba1(), "": flood}))
+
+
+def test_channels_of_a_block_that_was_not_understood_are_not_swept(tmp_path):
+    folder = write(tmp_path, {"m.": mamba1() | {"B_bias": np.ones(N)}})
+    with pytest.raises(SweepError, match="tensors that were not understood"):
+        read_channels({"path": str(folder)})
+
+
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
+        (
+            {"m.x_proj.weight": np.ones((8, E)), "m.dt_proj.weight": np.ones((E, R))},
+            ["without A_log", "x_proj.weight (8, 6)"],
+        ),
+        ({"m.A_log.0": np.ones((E, N))}, ["A_log.0 (6, 3)", "a list of scans"]),
         ({"m.AL_log": np.ones((E, N)), "m.AT_log": np.ones((E, N))}, ["AL_log (6, 3)", "Mamba2D"]),
         ({f"m.{name}": value for name, value in crossed().items()}, ["A_log_1 (6, 3)", "rename"]),
         ({"m.A_log": np.ones(())}, ["A_log ()", "one axis"]),

@@ -253,6 +253,26 @@ def test_pieces_that_do_not_make_a_weight(tmp_path, pieces, words):
     assert next(iter(pieces)) in text
 
 
+@pytest.mark.parametrize("wrapper", ["base_layer", "_orig_mod", "_fsdp_wrapped_module", "modules_to_save.default"])
+def test_wrappers_are_taken_off(tmp_path, wrapper):
+    layer = mamba1()
+    stored = {name.replace("proj.", f"proj.{wrapper}."): value for name, value in layer.items()}
+    assert f"x_proj.{wrapper}.weight" in stored
+    if "save" in wrapper:  # PEFT keeps the module that was replaced beside the one that it trained
+        stored |= {"x_proj.original_module.weight": np.zeros((ROWS, E))}
+    checkpoint = open_checkpoint(write(tmp_path, {"m.": stored}))
+    np.testing.assert_array_equal(x_proj(checkpoint), layer["x_proj.weight"])
+    np.testing.assert_array_equal(checkpoint.layer(0).dt_bias[0], layer["dt_proj.bias"])
+    assert checkpoint.layers[0].left_out == ()
+    assert checkpoint.layers[0].d_model == D_MODEL
+
+
+def test_two_saved_modules_are_not_chosen_from(tmp_path):
+    stored = without(mamba1(), "x_proj.weight")
+    stored |= {f"x_proj.modules_to_save.{name}.weight": np.ones((ROWS, E)) for name in ("one", "two")}
+    assert "expected x_proj.weight" in message(MissingTensor, write(tmp_path, {"m.": stored}))
+
+
 def test_other_tensors_may_be_in_pieces_too(tmp_path):
     layer, mask = mamba1(), np.random.default_rng(1).integers(0, 2, (E, N)).astype(float)
     stored = without(layer, "A_log", "dt_proj.bias") | {"A_log_orig": layer["A_log"], "A_log_mask": mask}
