@@ -51,6 +51,8 @@ def not_understood(
 
 def _is_left_out(tensors: LayerTensors, suffix: str, modules: set[str], *, input_is_read: bool) -> bool:
     head, dot, rest = suffix.partition(".")
+    if rest.endswith("_extra_state"):  # what a library notes about its own module, no weight
+        return False
     if head in modules:
         return True
     if head in _OF_MODELS or _AROUND.fullmatch(head) or (not input_is_read and _INPUT.fullmatch(head)):

@@ -5,6 +5,7 @@ Beside `A_log (H)` lie
     in_proj.weight (2 E + 2 G N + H, d)   rows [z | x | B | C | dt]
     dt_bias (H), D (H) or (E)             D_skip is the mean over a head's channels in the second case
     conv1d.weight (E + 2 G N, 1, k), norm.weight (E), out_proj.weight (d, E)     shapes only
+    in_proj.layer_norm_weight (d)        Megatron's place for the norm before the block: part of u
 
 Only the rows of B, C and dt are read. A layer may pass some of its width through a gated
 feed-forward branch, then in_proj begins with two more blocks of that width and out_proj has as
@@ -32,6 +33,7 @@ _TABLE = table("""
     dt_bias          | H                        | required
     D                | H / E                    | optional
     in_proj.bias     | 2E + 2F + 2Q + H         | optional
+    in_proj.layer_norm_weight, in_proj.layer_norm_bias | d | unused
     conv1d.weight    | E + 2Q, 1, k / E + 2Q, k | unused
     conv1d.bias      | E + 2Q                   | unused
     norm.weight      | E                        | unused

@@ -118,6 +118,7 @@ def full_mamba2(seed=0):
         "in_proj.bias": rng.standard_normal(len(layer["in_proj.weight"])),
         "conv1d.bias": rng.standard_normal(len(layer["conv1d.weight"])),
         "norm.weight": rng.standard_normal(8),
+        "in_proj.layer_norm_weight": rng.standard_normal(D_MODEL),
         "out_proj.bias": rng.standard_normal(D_MODEL),
     }
 

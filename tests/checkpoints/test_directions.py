@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import save_file
 from small_checkpoints import (
+    D_MODEL,
     FIXTURES,
     E,
     N,
@@ -152,6 +153,7 @@ OTHERS = [
     "cls_token",
     "pos_embed",
     "importance.weight",
+    "norm._extra_state",
 ]
 
 
@@ -163,6 +165,15 @@ def test_other_modules_are_no_matter_of_the_scan(tmp_path, name, prefix):
         checkpoint = open_checkpoint(folder, **options)
         assert checkpoint.layers[0].left_out == ()
         assert classify_checkpoint(folder, **options).decided
+
+
+def test_what_megatron_keeps_in_its_input_projection(tmp_path):
+    layer = mamba2() | {"in_proj.layer_norm_weight": np.ones(D_MODEL), "in_proj._extra_state": np.ones(3)}
+    assert open_checkpoint(write(tmp_path, {"m.": layer}), groups=2).layers[0].left_out == ()
+    layer["in_proj.layer_norm_weight"] = np.ones(D_MODEL + 1)
+    assert "in_proj.layer_norm_weight should have shape (4,)" in message(
+        CheckpointError, write(tmp_path, {"m.": layer}), groups=2
+    )
 
 
 def test_index_buffers_are_no_weights(tmp_path):
