@@ -17,6 +17,8 @@ from .tensors import printable
 MOST_LAYERS = 2000
 _PROJECTION = re.compile(r"(x_?proj|dt_?projs?)(?![a-z])")
 _MOST_SHOWN = 3
+#: What decay rates beside an x_proj may be called too; whether they are rates or logarithms, the file does not say.
+_OTHER_RATES = ("A", "log_A", "logA", "Alog", "As", "log_a")
 
 Blocks = dict[str, tuple[str, ...]]
 """{prefix: names below it that show what it is}."""
@@ -74,14 +76,17 @@ def unread_words(archive: Archive, blocks: Mapping[str, tuple[str, ...]]) -> str
     listed = [f"{printable(name, 60)} {shown(tuple(archive.shape(prefix + name)))}" for name in sorted(names)]
     place = (printable(prefix.rstrip(".")) or "(top level)") + (", ..." if len(blocks) > 1 else "")
     count = f"{len(blocks)} block{'' if len(blocks) == 1 else 's'}"
-    return f"{count} with {', '.join(listed[:_MOST_SHOWN])} ({place}): {_reason(names)}"
+    return f"{count} with {', '.join(listed[:_MOST_SHOWN])} ({place}): {_reason(archive, prefix, names)}"
 
 
-def _reason(names: Iterable[str]) -> str:
+def _reason(archive: Archive, prefix: str, names: Iterable[str]) -> str:
     heads = [name.partition(".")[0] for name in names]
     if any("lora_" in name for name in names):
         return "adapters that lie apart from their weights; merge them into the model and save it"
     if not any(map(like_A_log, heads)):
+        other = next((name for name in _OTHER_RATES if prefix + name in archive), None)
+        if other is not None:
+            return f"decay rates that may be those in {other}; if A = -exp({other}), rename it to A_log"
         return "a scan's projections without A_log, which holds its decay rates; save the complete block"
     if any(re.match(r"A[TL]_log", head) for head in heads):
         return "a recurrence over two axes of an image (Mamba2D), with a rate for each"

@@ -256,6 +256,15 @@ def test_adapters_apart_from_their_layers_are_named(tmp_path):
     assert "adapters that lie apart" in checkpoint.warnings[-1]
 
 
+@pytest.mark.parametrize("name", ["A", "log_A"])
+def test_rates_of_another_name_are_named(tmp_path, name):
+    layer = mamba1()
+    layer[name] = layer.pop("A_log")
+    assert f"if A = -exp({name}), rename it to A_log" in message(
+        UnsupportedArchitecture, write(tmp_path, {"m.": layer})
+    )
+
+
 @pytest.mark.parametrize("name", ["attn.x_proj.weight", "decoder.proj.weight", "head.dt_projection.weight"])
 def test_one_projection_alone_is_no_scan(tmp_path, name):
     assert open_checkpoint(write(tmp_path, {"a.": mamba1(), "b.": {name: np.ones((2, 2))}})).unread == ()
