@@ -18,6 +18,7 @@ The step size may have a projection of its own that reads x at full rank:
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +76,7 @@ def rows(tensors: LayerTensors) -> Table:
     return table(parts + _NORM_ROWS + ("" if full_rank else _DT_NORM_ROW) + AROUND)
 
 
+@lru_cache(maxsize=64)
 def _of_scan(scan: Scan, *, full_rank: bool) -> str:
     x_proj = [f"{scan.x_proj}.weight", f"{scan.x_proj}.conv.weight"]
     x_proj += [definite.SUFFIX] if scan.x_proj == FORWARD.x_proj else []

@@ -16,7 +16,7 @@ The trailing ones of a module's weight that is stored as a 1x1 convolution are n
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -107,22 +107,25 @@ def require_ranks(rows: Table, tensors: LayerTensors) -> None:
 
     Raises what `require_contents` does, and `CheckpointError` naming the tensor.
     """
-    require_contents(rows, tensors)
-    for row, suffix in _present(rows, tensors):
-        if len(tensors.shape(suffix)) not in {len(axes) for axes in row.shapes}:
+    for row, suffix, shape in require_contents(rows, tensors):
+        if len(shape) not in {len(axes) for axes in row.shapes}:
             raise _mismatch(row, suffix, tensors, {})
 
 
-def require_contents(rows: Table, tensors: LayerTensors) -> None:
-    """Check that no tensor present is empty, or beyond what the file may cost.
+def require_contents(rows: Table, tensors: LayerTensors) -> list[tuple[Row, str, tuple[int, ...]]]:
+    """Check that no tensor present is empty, or beyond what the file may cost; each with its row and its shape.
+
+    A second spelling of a tensor is among them.
 
     Raises `CheckpointError` naming the tensor, `UnsafeFile` where its values would take too much memory.
     """
     archive = tensors.archive
-    for _, suffix in _present(rows, tensors):
-        require_numbers(tensors, suffix)
-        values = math.prod(tensors.shape(suffix))
-        require_within(_OF_VALUE * values, archive.bytes_total, archive.path, f"{suffix} of a layer")
+    found = [(row, name, tensors.shape(name)) for row in rows for name in row.names if tensors.has(name)]
+    for _, suffix, shape in found:
+        if 0 in shape:
+            require_numbers(tensors, suffix)
+        require_within(_OF_VALUE * math.prod(shape), archive.bytes_total, archive.path, f"{suffix} of a layer")
+    return found
 
 
 def solve(rows: Table, tensors: LayerTensors, known: Mapping[str, Fact] | None = None) -> dict[str, Fact]:
@@ -133,13 +136,13 @@ def solve(rows: Table, tensors: LayerTensors, known: Mapping[str, Fact] | None =
 
         solve(table("A_log | E, N | required"), tensors)      {"E": Fact(1536, "A_log"), "N": Fact(16, "A_log")}
     """
-    require_contents(rows, tensors)
     sizes = dict(known or {})
-    for row, suffix in _present(rows, tensors):
-        shape = tensors.shape(suffix)
-        fits = [new for axes in row.shapes if (new := _fit(axes, shape, sizes)) is not None]
+    values = {size: fact.value for size, fact in sizes.items()}
+    for row, suffix, shape in require_contents(rows, tensors):
+        fits = [new for axes in row.shapes if (new := _fit(axes, shape, values)) is not None]
         if not fits:
             raise _mismatch(row, suffix, tensors, sizes)
+        values |= fits[0]
         sizes |= {size: Fact(value, suffix) for size, value in fits[0].items()}
     return sizes
 
@@ -157,19 +160,13 @@ def require_numbers(tensors: LayerTensors, suffix: str) -> None:
         raise CheckpointError(f"{tensors.name}: {suffix} should hold numbers, found shape {shown(shape)}; {cause}")
 
 
-def _present(rows: Table, tensors: LayerTensors) -> Iterator[tuple[Row, str]]:
-    """Every tensor of the table that a layer has, with its row, other spellings of a tensor included."""
-    return ((row, name) for row in rows for name in row.names if tensors.has(name))
-
-
-def _fit(axes: tuple[Axis, ...], shape: tuple[int, ...], sizes: Mapping[str, Fact]) -> dict[str, int] | None:
+def _fit(axes: tuple[Axis, ...], shape: tuple[int, ...], values: Mapping[str, int]) -> dict[str, int] | None:
     """The new sizes that make `axes` equal `shape`, or None where no sizes do."""
     if len(axes) != len(shape):
         return None
     new: dict[str, int] = {}
     for axis, length in zip(axes, shape, strict=True):
-        values = {size: fact.value for size, fact in sizes.items()} | new
-        solved = {} if axis is None else _solved(axis, length, values)
+        solved = {} if axis is None else _solved(axis, length, {**values, **new} if new else values)
         if solved is None:
             return None
         new |= solved
