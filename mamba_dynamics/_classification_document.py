@@ -40,6 +40,8 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
         "bytes_read": checkpoint.bytes_read,
         "bytes_total": checkpoint.bytes_total,
         "unread": [prefix.rstrip(".") for prefix in checkpoint.unread],
+        "weights": checkpoint.weights,
+        "copies": list(checkpoint.copies),
         "warnings": list(checkpoint.warnings),
     }
 

@@ -121,6 +121,7 @@ def classify_checkpoint(
     layers: Iterable[int] | slice | None = None,
     groups: int | None = None,
     variant: str | None = None,
+    weights: str | None = None,
     tokens: FloatArray | None = None,
     random_tokens: int | None = None,
     seed: int = 0,
@@ -135,7 +136,7 @@ def classify_checkpoint(
     """Judge the layers of a checkpoint by their weights and, if there are tokens, by what the tokens do.
 
     Args:
-        path: anything `open_checkpoint` takes; `groups` and `variant` as there.
+        path: anything `open_checkpoint` takes; `groups`, `variant` and `weights` as there.
         layers: positions among the S6 layers (negative ones from the end), or a slice; default all.
         tokens: initial tokens (L, d_inner) for every layer (Mamba-2: (L, d_model), taken as u).
         random_tokens: instead, this many standard normal tokens per layer, from `seed` and the layer's index.
@@ -153,7 +154,7 @@ def classify_checkpoint(
     """
     if sum(one is not None for one in (tokens, random_tokens, text, ids)) > 1:
         raise LayerShapeError("expected one kind of tokens, found several of tokens, random_tokens, text and ids")
-    checkpoint = open_checkpoint(path, groups=groups, variant=variant)
+    checkpoint = open_checkpoint(path, groups=groups, variant=variant, weights=weights)
     chosen = _chosen(len(checkpoint), layers)
     reading = text is not None or ids is not None
     if reading:
@@ -170,7 +171,7 @@ def classify_checkpoint(
                 progress(done, len(chosen), slot.name)
             try:
                 layer = next_layer()
-                weights = weights_verdict(layer)
+                verdict = weights_verdict(layer)
             except (CheckpointError, LayerShapeError) as error:
                 reports.append(LayerReport(slot, error=str(error)))
                 continue
@@ -180,11 +181,11 @@ def classify_checkpoint(
                 from ._tokens_verdict import tokens_verdict
 
                 judged = tokens_verdict(layer, x0, rtol=rtol, max_steps=max_steps, integrate=integrate)
-            reports.append(LayerReport(slot, weights, judged, block))
+            reports.append(LayerReport(slot, verdict, judged, block))
     whole = None if read is None else Text(*read, _consensus_of(checkpoint, read[0], depth, progress))
     if progress:
         progress(len(chosen), len(chosen), "")
-    given = {"groups": groups, "variant": variant, "text": text, "depth": depth}
+    given = {"groups": groups, "variant": variant, "weights": weights, "text": text, "depth": depth}
     given["tokens"] = None if tokens is None else f"an array of shape {np.shape(tokens)}"
     given["ids"] = None if ids is None else np.asarray(ids).tolist()
     given |= {} if random_tokens is None else {"random_tokens": random_tokens, "seed": seed}

@@ -2,7 +2,7 @@
 
 Written from the equations (theory section 1, and the layouts of the reference implementations),
 one token after another, without chunks, kernels or caches. `weights` maps a mixer's parameter
-names to arrays; u is the mixer's input (L, d).
+names to arrays; u is the mixer's input (L, d). Mixers of vision models are in `reference_vision`.
 """
 
 import numpy as np
@@ -44,15 +44,20 @@ def scan(x: np.ndarray, dt: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndar
     return np.array(y)
 
 
-def selective(x: np.ndarray, w: Weights, norm_eps: float | None = None) -> dict[str, np.ndarray]:
-    """The S6 part of Mamba-1 from its own input x (L, E); one group."""
+def selective(
+    x: np.ndarray, w: Weights, norm_eps: float | None = None, scan_bias: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
+    """The S6 part of Mamba-1 from its own input x (L, E); one group.
+
+    `scan_bias` is what the scan adds to the raw step sizes beyond the bias of dt_proj.
+    """
     R, N = w["dt_proj.weight"].shape[1], w["A_log"].shape[1]
     dt, B, C = np.split(x @ w["x_proj.weight"].T, [R, R + N], axis=1)
     if norm_eps is not None:
         dt = rms(dt, norm_eps, w.get("dt_layernorm.weight", 1.0))
         B = rms(B, norm_eps, w.get("b_layernorm.weight", 1.0))
         C = rms(C, norm_eps, w.get("c_layernorm.weight", 1.0))
-    dt = softplus(linear(w, dt, "dt_proj"))
+    dt = softplus(linear(w, dt, "dt_proj") + scan_bias)
     return {"x": x, "B": B[None], "C": C[None], "dt": dt[None], "scan": scan(x, dt, -np.exp(w["A_log"]), B, C)}
 
 
@@ -116,31 +121,20 @@ def reference_mamba2(
     return stages | {"x": x, "scan": y, "out": out}
 
 
-def handmade(rng: np.random.Generator, tokens: int) -> dict[str, tuple[Weights, dict | None, dict[str, np.ndarray]]]:
-    """Files for architectures outside transformers: name -> (tensors, config, golden arrays)."""
-    return {
-        "mamba_ssm": _mamba_ssm(rng, tokens),
-        "mamba_ssm_mamba2": _mamba_ssm_mamba2(rng, tokens),
-        "vim": _vim(rng, tokens),
-        "vmamba": _vmamba(rng, tokens),
-        "mamba_vision": _mamba_vision(rng, tokens),
-    }
-
-
-def _random(rng: np.random.Generator, *shape: int, mean: float = 0.0) -> np.ndarray:
+def draw(rng: np.random.Generator, *shape: int, mean: float = 0.0) -> np.ndarray:
     """Float32 values (what the file will hold), scaled as a projection's weights."""
     return np.float32(mean + rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(float)
 
 
-def _mamba1_weights(rng: np.random.Generator, d: int, E: int, N: int, R: int) -> Weights:
-    w = {"in_proj.weight": _random(rng, 2 * E, d), "conv1d.weight": _random(rng, E, 1, 4)}
-    w |= {"conv1d.bias": _random(rng, E), "x_proj.weight": _random(rng, R + 2 * N, E)}
-    w |= {"dt_proj.weight": _random(rng, E, R), "dt_proj.bias": _random(rng, E, 1, mean=-0.5)[:, 0]}
-    w |= {"A_log": _random(rng, E, N), "D": _random(rng, E, mean=1.0), "out_proj.weight": _random(rng, d, E)}
+def mamba1_weights(rng: np.random.Generator, d: int, E: int, N: int, R: int) -> Weights:
+    w = {"in_proj.weight": draw(rng, 2 * E, d), "conv1d.weight": draw(rng, E, 1, 4)}
+    w |= {"conv1d.bias": draw(rng, E), "x_proj.weight": draw(rng, R + 2 * N, E)}
+    w |= {"dt_proj.weight": draw(rng, E, R), "dt_proj.bias": draw(rng, E, 1, mean=-0.5)[:, 0]}
+    w |= {"A_log": draw(rng, E, N), "D": draw(rng, E, mean=1.0), "out_proj.weight": draw(rng, d, E)}
     return w
 
 
-def _golden(k: int, groups: list[Weights]) -> dict[str, np.ndarray]:
+def normal_form_of(k: int, groups: list[Weights]) -> dict[str, np.ndarray]:
     """Normal form of one layer from the weights of its groups (Mamba-1 in each)."""
     R, N = groups[0]["dt_proj.weight"].shape[1], groups[0]["A_log"].shape[-1]
     parts = {
@@ -154,28 +148,28 @@ def _golden(k: int, groups: list[Weights]) -> dict[str, np.ndarray]:
     return {f"{k}.{key}": np.array(value) for key, value in parts.items()}
 
 
-def _mamba_ssm(rng: np.random.Generator, tokens: int):
-    layers = [_mamba1_weights(rng, 16, 32, 4, 2) for _ in range(2)]
+def mamba_ssm_fixture(rng: np.random.Generator, tokens: int):
+    layers = [mamba1_weights(rng, 16, 32, 4, 2) for _ in range(2)]
     names = [f"backbone.layers.{k}.mixer" for k in range(2)]
     tensors = {f"{n}.{key}": v for n, w in zip(names, layers, strict=True) for key, v in w.items()}
-    tensors |= {"backbone.embedding.weight": _random(rng, 16, 16), "backbone.norm_f.weight": _random(rng, 16, mean=1.0)}
+    tensors |= {"backbone.embedding.weight": draw(rng, 16, 16), "backbone.norm_f.weight": draw(rng, 16, mean=1.0)}
     u = rng.standard_normal((tokens, 16))
     golden = {"names": np.array(names), "u": u, **reference_mamba1(layers[0], u)}
     for k, w in enumerate(layers):
-        golden |= _golden(k, [w])
+        golden |= normal_form_of(k, [w])
     return tensors, {"d_model": 16, "n_layer": 2, "vocab_size": 16, "ssm_cfg": {"d_state": 4, "dt_rank": 2}}, golden
 
 
-def _mamba_ssm_mamba2(rng: np.random.Generator, tokens: int):
-    """With D per channel and a gated feed-forward branch: d_model 16, d_inner 32, scan width 24."""
-    d, inner, E, G, N, H = 16, 32, 24, 2, 5, 6
+def mamba_ssm_mamba2_fixture(rng: np.random.Generator, tokens: int):
+    """With D per channel, clamped steps and a gated feed-forward branch: d_model 16, d_inner 32, scan width 24."""
+    d, inner, E, G, N, H, limit = 16, 32, 24, 2, 5, 6, (0.25, 1.5)
     names = [f"backbone.layers.{k}.mixer" for k in range(2)]
-    tensors, golden = {"backbone.embedding.weight": _random(rng, 16, d)}, {"names": np.array(names)}
+    tensors, golden = {"backbone.embedding.weight": draw(rng, 16, d)}, {"names": np.array(names)}
     for k, name in enumerate(names):
-        w = {"in_proj.weight": _random(rng, 2 * inner + 2 * G * N + H, d), "A_log": _random(rng, H, 1)[:, 0]}
-        w |= {"conv1d.weight": _random(rng, E + 2 * G * N, 1, 4), "conv1d.bias": _random(rng, E + 2 * G * N)}
-        w |= {"dt_bias": _random(rng, H), "D": _random(rng, E, mean=1.0), "norm.weight": _random(rng, E, mean=1.0)}
-        w["out_proj.weight"] = _random(rng, d, inner)
+        w = {"in_proj.weight": draw(rng, 2 * inner + 2 * G * N + H, d), "A_log": draw(rng, H, 1)[:, 0]}
+        w |= {"conv1d.weight": draw(rng, E + 2 * G * N, 1, 4), "conv1d.bias": draw(rng, E + 2 * G * N)}
+        w |= {"dt_bias": draw(rng, H), "D": draw(rng, E, mean=1.0), "norm.weight": draw(rng, E, mean=1.0)}
+        w["out_proj.weight"] = draw(rng, d, inner)
         _, B, C, dt = np.split(w["in_proj.weight"], np.cumsum([2 * inner, G * N, G * N]))
         shaped = {"S_B": B.reshape(G, N, d), "S_C": C.reshape(G, N, d), "S_Delta": dt.reshape(G, H // G, d)}
         shaped |= {"dt_bias": w["dt_bias"].reshape(G, -1), "a": np.exp(w["A_log"]).reshape(G, -1, 1)}
@@ -184,69 +178,7 @@ def _mamba_ssm_mamba2(rng: np.random.Generator, tokens: int):
         tensors |= {f"{name}.{key}": value for key, value in w.items()}
         if k == 0:
             u = rng.standard_normal((tokens, d))
-            golden |= {"u": u, **reference_mamba2(w, u, groups=G, norm_eps=1e-5, branch=inner - E)}
+            golden |= {"u": u, **reference_mamba2(w, u, groups=G, norm_eps=1e-5, branch=inner - E, dt_limit=limit)}
     config = {"d_model": d, "n_layer": 2, "vocab_size": 16, "ssm_cfg": {"layer": "Mamba2", "d_state": N, "d_ssm": E}}
-    config["ssm_cfg"] |= {"headdim": E // H, "ngroups": G}
+    config["ssm_cfg"] |= {"headdim": E // H, "ngroups": G, "dt_limit": list(limit)}
     return tensors, config, golden
-
-
-def _vim(rng: np.random.Generator, tokens: int):
-    """Two scans: forwards, and with its own weights over the reversed tokens."""
-    names = [f"layers.{k}.mixer" for k in range(2)]
-    tensors, golden = {"cls_token": _random(rng, 1, 1, 16)}, {"names": np.array(names)}
-    for k, name in enumerate(names):
-        ahead, back = _mamba1_weights(rng, 16, 32, 4, 2), _mamba1_weights(rng, 16, 32, 4, 2)
-        back["in_proj.weight"] = ahead["in_proj.weight"]
-        tensors |= {f"{name}.{key}": value for key, value in ahead.items()}
-        tensors[f"{name}.A_b_log"], tensors[f"{name}.D_b"] = back["A_log"], back["D"]
-        for part in ("conv1d.weight", "conv1d.bias", "x_proj.weight", "dt_proj.weight", "dt_proj.bias"):
-            module, value = part.split(".")
-            tensors[f"{name}.{module}_b.{value}"] = back[part]
-        golden |= _golden(k, [ahead, back])
-        if k == 0:
-            u = rng.standard_normal((tokens, 16))
-            x, z = np.split(linear(ahead, u, "in_proj"), 2, axis=1)
-            stages = [selective(causal_conv(ahead, x), ahead), selective(causal_conv(back, x[::-1]), back)]
-            y = [s["scan"] + w["D"] * s["x"] for s, w in zip(stages, (ahead, back), strict=True)]
-            golden |= {"u": u, "x": np.array([s["x"] for s in stages]), "scan": np.array([s["scan"] for s in stages])}
-            golden |= {key: np.concatenate([s[key] for s in stages]) for key in ("B", "C", "dt")}
-            golden["out"] = linear(ahead, (y[0] + y[1][::-1]) * silu(z), "out_proj")
-    return tensors, None, golden
-
-
-def _vmamba(rng: np.random.Generator, tokens: int):
-    """SS2D: four scans of one feature map; here only the scans themselves, fed with random pixels."""
-    K, E, N, R, d = 4, 12, 3, 2, 8
-    names = [f"layers.0.blocks.{k}.op" for k in range(2)]
-    tensors, golden = {}, {"names": np.array(names)}
-    for k, name in enumerate(names):
-        groups = [_mamba1_weights(rng, d, E, N, R) for _ in range(K)]
-        tensors[f"{name}.x_proj_weight"] = np.array([w["x_proj.weight"] for w in groups])
-        tensors[f"{name}.dt_projs_weight"] = np.array([w["dt_proj.weight"] for w in groups])
-        tensors[f"{name}.dt_projs_bias"] = np.array([w["dt_proj.bias"] for w in groups])
-        tensors[f"{name}.A_logs"] = np.concatenate([w["A_log"] for w in groups])
-        tensors[f"{name}.Ds"] = np.concatenate([w["D"] for w in groups])
-        tensors[f"{name}.in_proj.weight"] = groups[0]["in_proj.weight"]
-        golden |= _golden(k, groups)
-        if k == 0:
-            stages = [selective(rng.standard_normal((tokens, E)), w) for w in groups]
-            golden |= {key: np.array([s[key] for s in stages]) for key in ("x", "scan")}
-            golden |= {key: np.concatenate([s[key] for s in stages]) for key in ("B", "C", "dt")}
-    return tensors, None, golden
-
-
-def _mamba_vision(rng: np.random.Generator, tokens: int):
-    """The scan sees half of in_proj's rows, after a convolution that looks both ways."""
-    d, E, N, R = 16, 16, 4, 2
-    names = [f"levels.2.blocks.{k}.mixer" for k in range(2)]
-    tensors, golden = {}, {"names": np.array(names)}
-    for k, name in enumerate(names):
-        w = _mamba1_weights(rng, d, E, N, R)
-        golden |= _golden(k, [w])
-        stored = {key: value for key, value in w.items() if not key.startswith(("conv1d", "out_proj"))}
-        stored |= {f"conv1d_{half}.weight": _random(rng, E, 1, 3) for half in "xz"}
-        stored["out_proj.weight"] = _random(rng, d, 2 * E)
-        tensors |= {f"{name}.{key}": value for key, value in stored.items()}
-        if k == 0:
-            golden |= selective(rng.standard_normal((tokens, E)), w)
-    return tensors, {"model_type": "mambavision", "dim": d, "depths": [1, 1, 2, 1]}, golden

@@ -347,3 +347,19 @@ def test_another_activation_or_norm_is_refused(key, value, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((FIXTURES / "mamba" / "model.safetensors").read_bytes())
     with pytest.raises(UnsupportedArchitecture, match=key):
         load_model(tmp_path)
+
+
+def test_norm_before_gate_is_refused_in_mamba_ssm_and_changes_nothing_in_transformers(tmp_path):
+    """mamba_ssm's Mamba2 computes norm(y) SiLU(z) with it; transformers gates first, whatever the config says."""
+    weights = (FIXTURES / "mamba_ssm_mamba2" / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    config = json.loads((FIXTURES / "mamba_ssm_mamba2" / "config.json").read_text())
+    inner = config["ssm_cfg"] | {"norm_before_gate": True}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"ssm_cfg": inner}))
+    with pytest.raises(UnsupportedArchitecture, match="norm_before_gate = False, found True in ssm_cfg"):
+        load_model(tmp_path)
+    config = json.loads((FIXTURES / "mamba2" / "config.json").read_text()) | {"norm_before_gate": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes((FIXTURES / "mamba2" / "model.safetensors").read_bytes())
+    arrays = golden("mamba2")
+    np.testing.assert_allclose(load_model(tmp_path)(arrays["ids_257"]), arrays["logits_257"], rtol=0, atol=FLOAT32)

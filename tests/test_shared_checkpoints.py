@@ -66,7 +66,6 @@ def test_its_own_tokens_blow_up(shared, tmp_path):
     [("positioning-mamba1-4layer.pt", 4, 256, 16, 1), ("super-resolution-ss2d.pth", 8, 90, 16, 4)],
 )
 def test_torch_files(shared, name, layers, D, N, groups):
-    pytest.importorskip("torch", reason="torch is an extra, and is not installed here")
     path = shared / "checkpoints" / name
     found = check_against_numpy(path, classify(path))
     assert len(found) == layers
@@ -76,7 +75,6 @@ def test_torch_files(shared, name, layers, D, N, groups):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ecg-whole-module-pickle.pth", ["Python objects", "state_dict"]),
         ("mamba2-130m-layer0-step/step.npz", ["in_proj.weight"]),
     ],
 )

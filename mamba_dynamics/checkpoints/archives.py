@@ -1,7 +1,8 @@
 """`open_archive`: weights in a file or folder of any known format, told by content.
 
     .safetensors file                      `SafetensorsArchive`, read with numpy
-    torch zip file (.bin .pt .pth .ckpt)   `TorchArchive`, needs the extra `torch`
+    torch file (.bin .pt .pth .ckpt)       `TorchArchive`, the same
+    tar archive of one such file           that file in it
     *.index.json                           `ShardedArchive` over either
     folder, Hugging Face cache folder      the best of these in it (`folder.weight_file_in`)
 
@@ -20,6 +21,8 @@ from .folder import INDEX_SUFFIX, Folder, LocalFolder, local_folder, weight_file
 from .json_text import MAX_JSON_BYTES
 from .safetensors import SafetensorsArchive
 from .sharded import ShardedArchive
+from .tar import only_member
+from .torch_zip import LEGACY_START, TorchArchive, stores_objects
 
 _LOOK_BYTES = 512
 _TAR_MAGIC = slice(257, 262)
@@ -47,7 +50,7 @@ def open_archive(path: str | os.PathLike[str], *, subject: str = "checkpoint") -
         subject: what the caller looks for, for the message when there is nothing at `path`.
 
     Raises:
-        CheckpointError: nothing there, no single choice, or torch is needed and missing.
+        CheckpointError: nothing there, or no single choice.
         UnsafeFile: reading it could run code, hang, or leave its folder.
         CorruptFile: its bytes contradict themselves, or are of no known format.
     """
@@ -76,15 +79,10 @@ def _open_file(file: StoredFile) -> Archive:
     start = file.read(0, min(_LOOK_BYTES, file.size)).tobytes()
     if _looks_like_safetensors(start):
         return SafetensorsArchive(file)
-    if start.startswith(b"PK\3\4"):
-        if not isinstance(file, WeightFile):
-            raise CheckpointError(
-                f"{shown(file.path)} is a torch file, which torch reads from a disk only: use the model's safetensors "
-                "version (often under the same name ending in -hf), or download it first: hf download"
-            )
-        from .torch_zip import TorchArchive  # which takes pickles apart: not needed for safetensors
-
+    if start.startswith((b"PK\3\4", LEGACY_START)):
         return TorchArchive(file)
+    if start[_TAR_MAGIC] == b"ustar":
+        return _open_file(only_member(file))
     raise _refusal(file, start)
 
 
@@ -94,15 +92,11 @@ def _looks_like_safetensors(start: bytes) -> bool:
 
 def _refusal(file: StoredFile, start: bytes) -> MambaDynamicsError:
     """The error for a file that is of no known format."""
-    from .torch_calls import stores_objects
-
     path = file.path
     if not start:
         return CorruptFile(f"{shown(path)} is empty: download it again")
     if start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5":
-        return stores_objects(path, "it is a pickle older than torch 1.6 writes")
-    if start[_TAR_MAGIC] == b"ustar":
-        return stores_objects(path, "it is a tar archive of pickles, as torch before 0.1.10 wrote")
+        return stores_objects(path, "it is a pickle that torch.save did not write")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     reason = next((reason for magic, reason in _IMPOSTORS if text.startswith(magic)), None)
     if reason is None and path.suffix == ".safetensors":

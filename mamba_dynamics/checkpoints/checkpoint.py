@@ -11,7 +11,7 @@ every size that both know.
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from .architectures import Architecture, Description, architecture_named, descri
 from .archives import archive_of, weights_at
 from .base import Archive, shown
 from .config import read_config
+from .copies import Choice, choose
 from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
 from .files import StoredFile, WeightFile
@@ -71,8 +72,9 @@ class Checkpoint:
 
     `architecture` is that of `config.json`, or the closest the tensors' names allow; `config` is
     the parsed file or None, `folder` where it and the tokenizer lie. Several kinds of layers may share one checkpoint.
-    Of a model on a hub `path` is its id, and `revision` the commit that was read. `unread` are the places of blocks
-    with decay rates that are no layer of a known layout, which a warning describes.
+    Of a model on a hub `path` is its id, and `revision` the commit that was read. Where the file holds copies of one
+    model (see `copies`), `weights` is the prefix of the one that the layers belong to and `copies` has the others'.
+    `unread` are the places of blocks that look like an S6 scan's and are no layer, which a warning describes.
     """
 
     path: Path
@@ -85,6 +87,8 @@ class Checkpoint:
     bytes_total: int
     revision: str | None
     unread: tuple[str, ...]
+    weights: str | None
+    copies: tuple[str, ...]
     _place: Folder = field(repr=False)
     _archive: Archive = field(repr=False)
     _found: tuple[FoundLayer, ...] = field(repr=False)
@@ -111,14 +115,17 @@ class Checkpoint:
             raise IndexError(f"layer {index} does not exist: this checkpoint has S6 layers 0 to {len(self.layers) - 1}")
         found, slot = self._found[index], self.layers[index]
         require_within(_cost(self._archive, slot), self.bytes_total, self.path, f"layer {slot.name}")
-        layer = found.layout.build(found.tensors, self._sizes[index], self._facts)
+        facts = replace(self._facts, dt_bias_times=found.layout.dt_bias_times)
+        layer = found.layout.build(found.tensors, self._sizes[index], facts)
         dropped = (*DROPPED_BY_THE_LIMIT, *found.layout.dropped, *_dropped_by_tensors(found), *self._dropped)
         dropped = (*dropped, "norms on B, C and the step size") if layer.norms.any else dropped
         warnings = (*layer.warnings, *_about_tensors(self._archive, found, slot))
         return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped, warnings=warnings)
 
 
-def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    path: str | PathLike[str], *, groups: int | None = None, variant: str | None = None, weights: str | None = None
+) -> Checkpoint:
     """Open a checkpoint file, a folder with one, an index of shards, or a model on the Hugging Face hub.
 
     Args:
@@ -128,26 +135,33 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         groups: number of (S_B, S_C) pairs per Mamba-2 layer, where no config tells it.
         variant: "positive", "negative" or "mixed", the sign map of the paper's reparametrised
             models (see `definite`); only for these.
+        weights: only the layers whose names begin with this prefix, "state_dict_ema" or "encoder". Where a file holds
+            copies of one model, such as an average of its weights, one of them is opened unless this says another: the
+            plain weights. An empty prefix takes every layer of the file, copies too.
 
     Raises:
         UnsupportedArchitecture: there is no S6 layer; the message says what there is.
         MissingTensor: a layer lacks a weight.
         CorruptFile, UnsafeFile: the file cannot be trusted.
-        CheckpointError: nothing there, shapes and config contradict each other, or the number of groups is unknown.
+        CheckpointError: nothing there, no layer below the prefix, shapes and config contradict each other, or the
+            number of groups is unknown.
     """
     path = Path(path)
     _require_options(groups, variant)
     file, place = _weights(path)
     archive = put_together(archive_of(file, place), lambda: read_adapters(place))
     config = read_config(place)
-    found = find_layers(archive, variant)
     description = describe(config)
+    layers = find_layers(archive, variant)
+    choice = choose(layers, archive, weights, None if description.layers is None else description.layers.value)
+    found = choice.layers
     architecture, warnings = _architecture(archive, found, description)
     expected = _expected(description, groups, found)
     sizes = tuple(_measured(layer, expected) for layer in found)
-    _require_count(found, description)
+    if choice.whole:
+        _require_count(found, description)
     _require_possible(found, sizes)
-    unread = unread_beside(archive, found)
+    unread = _of_choice(unread_beside(archive, layers), choice, weights)
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
@@ -156,10 +170,12 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         format=archive.format,
         config=None if config is None else dict(config.values),
         layers=tuple(_slot(i, layer, size) for i, (layer, size) in enumerate(zip(found, sizes, strict=True))),
-        warnings=(*warnings, *_about_unread(archive, unread)),
+        warnings=(*warnings, *choice.warnings, *_about_unread(archive, unread)),
         bytes_total=archive.bytes_total,
         revision=place.revision,
         unread=tuple(unread),
+        weights=choice.weights,
+        copies=choice.copies,
         _place=place,
         _archive=archive,
         _found=found,
@@ -167,6 +183,15 @@ def open_checkpoint(path: str | PathLike[str], *, groups: int | None = None, var
         _facts=_layer_facts(description, row, warnings, variant),
         _dropped=() if row is None else row.dropped,
     )
+
+
+def _of_choice(unread: Blocks, choice: Choice, weights: str | None) -> Blocks:
+    """The blocks that lie below the prefix that was asked for, and in no copy that was left out."""
+    below = "" if not weights else weights.removesuffix(".") + "."
+    copies = tuple(f"{copy}." for copy in choice.copies if copy)
+    return {
+        prefix: names for prefix, names in unread.items() if prefix.startswith(below) and not prefix.startswith(copies)
+    }
 
 
 def _weights(path: Path) -> tuple[StoredFile, Folder]:
@@ -197,7 +222,7 @@ def _refuse_numpy_archive(path: Path) -> None:
             return
         from .zip_directory import directory_of
 
-        members = [entry.filename for entry in directory_of(file)]
+        members = list(directory_of(file))
     except CheckpointError:
         return
     if not members or not all(name.endswith(".npy") for name in members):
@@ -266,7 +291,8 @@ def _require_count(found: tuple[FoundLayer, ...], description: Description) -> N
     if layers is not None and layers.value != len(found):
         raise CheckpointError(
             f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one shard "
-            "of several (open the folder) or the config another model's"
+            "of several (open the folder), hold several models (choose one with --weights), or the config be another "
+            "model's"
         )
 
 

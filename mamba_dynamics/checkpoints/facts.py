@@ -24,6 +24,8 @@ class LayerFacts:
 
     `norms_known` is False where an absent norm cannot be told from a norm without weights.
     `dt_bias_multiplier` is the factor of in_proj's own bias for dt, where there is such a bias.
+    `dt_bias_times` is how often the model adds its bias of the step size, where that is a projection's own: MambaVision
+    adds it in the projection and once more in the scan.
     `variant` is the sign map of the paper's reparametrised models (see `definite`).
     """
 
@@ -32,5 +34,6 @@ class LayerFacts:
     norm_eps: float | None = None
     multipliers: Multipliers = field(default_factory=Multipliers)
     dt_bias_multiplier: float = 1.0
+    dt_bias_times: int = 1
     dt_limit: tuple[float, float] = (0.0, math.inf)
     variant: str | None = None

@@ -102,6 +102,28 @@ class WeightFile:
             raise _changed(self.path)
 
 
+@dataclass(frozen=True)
+class FilePart:
+    """A part of a file, read as a file of its own; `path` is that of the whole."""
+
+    whole: StoredFile
+    begin: int
+    size: int
+
+    @property
+    def path(self) -> Path:
+        return self.whole.path
+
+    def read(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """`count` bytes from `offset` on. Raises `CorruptFile` outside the part."""
+        if offset < 0 or count < 0 or offset + count > self.size:
+            raise CorruptFile(
+                f"the file inside {shown(self.path)} ends at byte {self.size}, before byte {offset + count}: is it cut "
+                "short?"
+            )
+        return self.whole.read(self.begin + offset, count)
+
+
 @contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file for reading, unbuffered; links in `path` are followed."""

@@ -8,7 +8,10 @@ the model's folder; in any other folder they must stay inside it.
 A `Folder` lists names and finds files; a `LocalFolder` is one on this machine, a model on a hub (`hub`) is another.
 """
 
+import itertools
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +36,15 @@ _PREFERENCES = (
 )
 _EXPECTED = "expected a .safetensors file, an .index.json with its shards, or a .bin, .pt, .pth or .ckpt file"
 _MAX_REVISION_BYTES = 1000
+
+#: What trainers put beside weights under a suffix of weights.
+_BESIDE_WEIGHTS = re.compile(
+    r"(?:training_args|(?:optimizer|scheduler|scaler|sampler)(?:_\d+)?|(?:rng_state|random_states)\w*)\.(?:bin|pt|pth)"
+)
+#: How far below a folder weights are looked for, among how many names, and how many folders a message tells.
+_DEEPEST, _MOST_LOOKED_AT, _MOST_NAMED = 3, 2000, 4
+#: Of several folders, these are the model itself: of a diffusion pipeline, of a repository with several parts.
+_MODELS = ("transformer", "unet", "model", "backbone")
 
 
 class Folder(Protocol):
@@ -124,7 +136,7 @@ def require_bare(name: str, folder: Path) -> None:
 
 
 def _choice(folder: Folder) -> str:
-    names = folder.names()
+    names = [name for name in folder.names() if not _BESIDE_WEIGHTS.fullmatch(name)]
     for patterns in _PREFERENCES:
         found = sorted(name for name in names if any(_matches(name, pattern) for pattern in patterns))
         if len(found) > 1:
@@ -134,7 +146,52 @@ def _choice(folder: Folder) -> str:
             )
         if found:
             return found[0]
+    if isinstance(folder, LocalFolder) and (below := list(folders_with_weights(folder.path))):
+        raise WeightsBelow(_weights_below(folder.path, below))
     raise CheckpointError(f"no weights in {shown(folder.path)}: {_EXPECTED}")
+
+
+class WeightsBelow(CheckpointError):
+    """A folder holds no weights, but folders in it do; told apart because no other words on the folder fit better."""
+
+
+def folders_with_weights(folder: Path) -> Iterator[str]:
+    """Folders below one that hold weights by their files' names, as paths relative to it; no link is followed."""
+    waiting, left = [(folder, 0)], _MOST_LOOKED_AT
+    while waiting and left > 0:
+        path, depth = waiting.pop(0)
+        files, folders = _entries(path, left)
+        left -= len(files) + len(folders)
+        if depth and any(map(_is_weights, files)):
+            yield str(path.relative_to(folder))
+        elif depth < _DEEPEST:
+            waiting += [(path / name, depth + 1) for name in folders]
+
+
+def _entries(path: Path, most: int) -> tuple[list[str], list[str]]:
+    """Names of files and links, and of folders in the order of their numbers; none where the folder cannot be read."""
+    try:
+        with os.scandir(path) as found:
+            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in itertools.islice(found, most)]
+    except OSError:
+        return [], []
+    folders = [name for name, is_folder in entries if is_folder]
+    seen = [name for name in folders if not name.startswith(".")]
+    return [name for name, is_folder in entries if not is_folder], sorted(seen, key=lambda name: (len(name), name))
+
+
+def _weights_below(folder: Path, below: list[str]) -> str:
+    model = [name for name in below if name.rsplit("/", 1)[-1] in _MODELS]
+    best = folder / (model[0] if model else below[-1])  # of numbered ones the last
+    more = f" and {len(below) - _MOST_NAMED} more" if len(below) > _MOST_NAMED else ""
+    named = ", ".join(shown(name) for name in below[-_MOST_NAMED:])
+    where = f"its folder {named}" if len(below) == 1 else f"its folders {named}{more}"
+    return f"no weights in {shown(folder)} itself, but in {where}: give the path of one, such as {shown(best)}"
+
+
+def _is_weights(name: str) -> bool:
+    patterns = (pattern for row in _PREFERENCES for pattern in row)
+    return not _BESIDE_WEIGHTS.fullmatch(name) and any(_matches(name, pattern) for pattern in patterns)
 
 
 def _listing(folder: Path) -> list[str]:

@@ -27,6 +27,7 @@ from .._layer import RMSNorm, S6Layer
 from .base import shown
 from .checkpoint import Checkpoint
 from .config import Config
+from .copies import names_of_model
 from .mamba2 import widths
 from .sizes import require_shape
 from .tensors import LayerTensors
@@ -64,7 +65,8 @@ class BlockWeights:
 
     `in_x`, `in_z` (E, d) and `out` (d, E) are the projections; `conv_x` acts on the scan's input, `conv_B` and
     `conv_C` (G N, k) on B and C, where a kind has them (Mamba-2, whose `B_bias`, `C_bias` (G N,) are the rows of a
-    bias of in_proj). `gate_norm` normalises the gated output over `gate_groups` equal parts (Mamba-2).
+    bias of in_proj). `gate_norm` normalises the gated output over `gate_groups` equal parts (Mamba-2). `skip` is D per
+    channel (E,); the layer's D_skip has one number per head where a head has one step size.
     """
 
     layer: S6Layer
@@ -73,6 +75,7 @@ class BlockWeights:
     in_z: Array
     out: Array
     conv_x: Convolution
+    skip: Array
     conv_B: Convolution | None = None
     conv_C: Convolution | None = None
     in_x_bias: Array | None = None
@@ -177,12 +180,15 @@ class LanguageModelWeights:
                 f"{shown(self.checkpoint.path)}: the model's own forward pass is known for {', '.join(KNOWN)}, found "
                 f"{shown(name)}; give the scan's inputs with --tokens instead"
             )
-        for key, wanted in (("hidden_act", "silu"), ("rms_norm", True)):
-            found: Any = self._config.values.get(key, wanted)
+        settings = [(self._config, "hidden_act", "silu"), (self._config, "rms_norm", True)]
+        if (inner := self._config.section("ssm_cfg")) is not None:
+            settings.append((inner, "norm_before_gate", False))
+        for config, key, wanted in settings:
+            found: Any = config.values.get(key, wanted)
             if found != wanted:
                 raise UnsupportedArchitecture(
                     f"{shown(self.checkpoint.path)}: the forward pass is known for {key} = {wanted}, found "
-                    f"{shown(found)} in {self._config.source}; give the scan's inputs with --tokens instead"
+                    f"{shown(found)} in {config.source}; give the scan's inputs with --tokens instead"
                 )
 
     def _require_no_reordering(self) -> None:
@@ -199,12 +205,14 @@ class LanguageModelWeights:
         known |= {_parent(found.tensors.prefix) + "norm.weight" for found in self._found}
         for found in self._found:
             known |= {found.tensors.prefix + suffix for suffix in _MIXER_TENSORS}
-        unknown = [name for name in self._archive.names if name not in known]
+        names = names_of_model(self._archive, head.removesuffix("lm_head.weight"), self.checkpoint.copies)
+        whole_file = not self.checkpoint.weights and not self.checkpoint.copies
+        unknown = [name for name in (self._archive.names if whole_file else names) if name not in known]
         if unknown:
             raise UnsupportedArchitecture(
                 f"{shown(self.checkpoint.path)}: expected the tensors of a pure Mamba language model, found "
                 f"{len(unknown)} others such as {shown(unknown[0])}; its forward pass is not known, so give the scan's "
-                "inputs with --tokens instead"
+                "inputs with --tokens instead, or the model's prefix with --weights if they are no part of it"
             )
 
     def _first(self, *names: str) -> str:
@@ -256,6 +264,7 @@ def _read_mamba1(tensors: LayerTensors, layer: S6Layer, eps: float) -> dict[str,
         "in_x_bias": None if bias is None else bias[:E],
         "in_z_bias": None if bias is None else bias[E:],
         "conv_x": read_convolution(tensors, E),
+        "skip": tensors.stored(tensors.first("D")),
         "out": tensors.stored(tensors.first("out_proj.weight")),
         "out_bias": _optional(tensors, "out_proj.bias"),
     }
@@ -270,7 +279,7 @@ def _read_mamba2(tensors: LayerTensors, layer: S6Layer, eps: float) -> dict[str,
         )
     projection, bias = tensors.stored("in_proj.weight", slice(0, 2 * E)), _optional(tensors, "in_proj.bias")
     conv = read_convolution(tensors, E + 2 * states)
-    gate_norm = _optional(tensors, "norm.weight")
+    gate_norm, skip = _optional(tensors, "norm.weight"), tensors.stored(tensors.first("D"))
     return {
         "in_z": projection[:E],
         "in_x": projection[E:],
@@ -279,6 +288,7 @@ def _read_mamba2(tensors: LayerTensors, layer: S6Layer, eps: float) -> dict[str,
         "B_bias": None if bias is None else bias[2 * E : 2 * E + states],
         "C_bias": None if bias is None else bias[2 * E + states : 2 * E + 2 * states],
         "conv_x": conv.rows(0, E),
+        "skip": np.repeat(skip, E // skip.size),
         "conv_B": conv.rows(E, E + states),
         "conv_C": conv.rows(E + states, E + 2 * states),
         "gate_norm": None if gate_norm is None else RMSNorm(eps=eps, weight=gate_norm.astype(np.float64)),

@@ -46,7 +46,8 @@ def _always(tensors: LayerTensors) -> bool:
 class Layout:
     """One row: a layer has this layout if `marker` has one of `ndim` axes and `beside` holds of what lies beside it.
 
-    `dropped` is what the limit leaves out beyond `DROPPED_BY_THE_LIMIT`.
+    `dropped` is what the limit leaves out beyond `DROPPED_BY_THE_LIMIT`; `dt_bias_times` is how often the model adds
+    the bias of the step size before softplus.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Layout:
     module: ModuleType
     beside: Callable[[LayerTensors], bool] = _always
     dropped: tuple[str, ...] = ()
+    dt_bias_times: int = 1
 
     def fits(self, tensors: LayerTensors) -> bool:
         return tensors.has(self.marker) and len(tensors.shape(self.marker)) in self.ndim and self.beside(tensors)
@@ -83,6 +85,10 @@ class Layout:
         return self.module.build
 
 
+def _is_mamba_vision(tensors: LayerTensors) -> bool:
+    return tensors.has("conv1d_x.weight")
+
+
 _SPECTRAL = "x_proj.parametrizations.weight.0._u"
 MARKERS = ("A_log", "A_logs")
 
@@ -92,7 +98,7 @@ LAYOUTS = (
     Layout("vmamba", "A_logs", (2,), stacked, dropped=_MERGE),
     Layout("zamba", "A_log", (3,), stacked),
     Layout("vim", "A_log", (2,), mamba1, has_directions, _MERGE),
-    Layout("mamba_vision", "A_log", (2,), mamba1, lambda tensors: tensors.has("conv1d_x.weight")),
+    Layout("mamba_vision", "A_log", (2,), mamba1, _is_mamba_vision, dt_bias_times=2),
     Layout("mamba1", "A_log", (2,), mamba1),
     Layout("mamba2", "A_log", (1,), mamba2, dropped=("convolution and SiLU on B and C",)),
 )

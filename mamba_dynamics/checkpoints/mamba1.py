@@ -3,13 +3,14 @@
 Beside `A_log (E, N)` lie (Linear weights are (out, in))
 
     x_proj.weight   (R + 2N, E)  rows [dt; B; C]       -> dt_down, S_B, S_C
-    dt_proj.weight  (E, R), dt_proj.bias (E)           -> dt_up, dt_bias
+    dt_proj.weight  (E, R), dt_proj.bias (E)           -> dt_up, dt_bias (MambaVision: twice the bias)
     D               (E)                                -> D_skip
     dt_layernorm.weight (R), b_layernorm.weight (N), c_layernorm.weight (N)   Jamba only
 
-E is the width of the scan, which is half of in_proj's rows in Mamba and all of them in
-MambaVision. Further scans, over the tokens in another order, have tensors of the same shapes under
-a tag: see `directions`. Projections may be 1x1 convolutions, then with trailing axes of length one.
+E is the width of the scan, half of in_proj's rows. MambaVision's projection adds its bias b and its
+scan adds b again, so there Delta = softplus(S_Delta x + 2 b). Further scans, over the tokens in
+another order, have tensors of the same shapes under a tag: see `directions`.
+Projections may be 1x1 convolutions, then with trailing axes of length one.
 
 The step size may have a projection of its own that reads x at full rank:
 
@@ -127,6 +128,8 @@ def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
     skips = [part.D_skip for part in parts if part.D_skip is not None]
     norms = _norms(tensors, facts, _NORMS if "rank" in sizes else _NO_DT_NORM)
     warnings = direction_warnings(found)
+    times = facts.dt_bias_times
+    warnings += [f"dt_bias is {times} x dt_proj.bias: the model adds that bias {times} times"] if times > 1 else []
     warnings += [BEFORE_THE_NORM] if norms.any else []
     warnings += [] if norms.known else [NORMS_UNKNOWN]
     warnings += [f"{bias} shifts B and C by constants, which M leaves out" for bias in _x_proj_biases(tensors, found)]
@@ -170,7 +173,8 @@ def _read_scan(tensors: LayerTensors, scan: Scan, sizes: Sizes, facts: LayerFact
     x_proj = tensors.read(x_proj_suffix)
     if x_proj_suffix == definite.SUFFIX and facts.variant is not None:
         x_proj = definite.effective_x_proj(x_proj, R, N, facts.variant)
-    step, dt_bias = tensors.read(weight), tensors.read(suffix[f"{scan.dt_proj}.bias"])
+    step = tensors.read(weight)
+    dt_bias = facts.dt_bias_times * tensors.read(suffix[f"{scan.dt_proj}.bias"])
     if R and (bias := suffix.get(f"{scan.x_proj}.bias")):
         dt_bias = dt_bias + step @ tensors.read(bias)[:R]
     return _Arrays(

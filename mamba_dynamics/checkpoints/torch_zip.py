@@ -1,56 +1,49 @@
-"""Torch files (.bin, .pt, .pth, .ckpt): zip archives of a pickle and raw storages.
+"""Torch files (.bin, .pt, .pth, .ckpt), read without torch.
 
-Only torch can tell what such a file holds, and an old torch can be made to run or overwrite
-memory by a prepared one. So four checks come in a row: the zip directory must describe stored
-(not compressed) entries that fit into the file; the pickle must name nothing but tensors; torch
-must be recent and loads with `weights_only=True`; and each tensor must lie within a storage of the
-archive. Torch maps the file into memory and tells where each tensor lies, but its values are read from the file: the
-system kills a reader of a mapped file that is cut short. torch is imported here only, inside functions: everything else
-of this package works without it.
+    since torch 1.6    a zip archive: the pickle NAME/data.pkl describes the tensors, NAME/data/* are their values
+    before             pickles, of which the last two describe the tensors and list their storages, then the values
+    TorchScript        a zip archive like the first, with the program beside the weights; the program is not read
+
+The pickle is followed without running it (`pickle_tree`), the tensors in it are found (`named_tensors`), and every
+storage must be exactly the bytes that the file holds for it. So reading such a file runs nothing of it, and neither
+imports a class that it names nor builds an object that it describes.
 """
 
-import math
 import re
 import struct
-import warnings
-import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._allowance import require_within
-from .._errors import CheckpointError, CorruptFile
+from .._errors import CorruptFile, UnsafeFile
 from .base import Archive, find, require_weight_type, row_range, shown
-from .files import WeightFile
+from .files import StoredFile
+from .named_tensors import named_tensors
+from .pickle_tree import Tree, Wanted, pickle_tree
 from .safetensors import values_of
-from .torch_calls import CONVERT, stores_objects
-from .torch_pickle import named_tensors, require_plain_pickle
-from .zip_directory import directory_of
+from .torch_tensors import StoredTensor, storage_of, total_bytes
+from .zip_directory import STORED, Record, directory_of, first_byte, read_stored
 
-#: Older versions can be made to run code by a file loaded with weights_only=True
-#: (CVE-2025-32434, CVE-2026-24747).
-OLDEST_SAFE_TORCH = (2, 10)
-
-_INSTALL = 'pip install "mamba-dynamics[torch]"'
-_DTYPES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16",
-           "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"}  # fmt: skip
+#: How a torch file before 1.6 begins: a pickle of its number, and then one of its version.
+LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
 _ENCRYPTED = 0x1
-_LOCAL_HEADER = 30
-#: Bytes that a byte of pickle may take before it is looked at: itself, an argument, its text.
-_COST_OF_PICKLE = 6
+_COUNT = struct.Struct("<q")
 
 
 @dataclass(frozen=True)
-class _Records:
-    """Where the records of an archive lie: name of a storage -> (first byte, bytes); and the pickle."""
+class _Contents:
+    """What a torch file holds: the tree of its pickle, that pickle's bytes, and where each storage lies.
 
-    storages: dict[str, tuple[int, int]]
-    pickle: bytes
+    `storages` gives the bytes of each by name, `first_byte` the offset of the first.
+    """
+
+    tree: Tree
+    pickle_bytes: int
+    storages: Mapping[str, int]
+    first_byte: Callable[[str], int]
 
 
 class TorchArchive(Archive):
@@ -58,32 +51,19 @@ class TorchArchive(Archive):
 
     format = "torch"
 
-    def __init__(self, file: WeightFile):
-        """Check the file and map it. Raises `UnsafeFile`, `CorruptFile`, or `CheckpointError` without torch."""
+    def __init__(self, file: StoredFile):
+        """Read what describes the tensors, and check it. Raises `UnsafeFile` or `CorruptFile`."""
         self.path = path = file.path
         self.folder = path.parent
         self._file = file
-        self.bytes_total = self._file.size
-        self._records = _checked_records(self._file)
-        pickle = self._records.pickle
-        names = require_plain_pickle(pickle, self._file.size, path)
-        torch = import_torch(path)
-        with self._file.unchanged():
-            root, storages = _load(torch, path)
-        self._tensors = {
-            name: tensor
-            for name, tensor in named_tensors(root, torch.Tensor, len(pickle), path).items()
-            if _is_plain(torch, tensor)
-        }
-        # torch asks where to put each storage once, in the order of the pickle.
-        if len(storages) != len(names):
-            raise CorruptFile(f"{shown(path)} holds {len(names)} storages, of which torch reads {len(storages)}")
-        self._record_of = {storage._cdata: name for storage, name in zip(storages, names, strict=True)}
-        self._storages = storages
-        for name, tensor in self._tensors.items():
-            self._require_within_storage(name, tensor)
+        self.bytes_total = file.size
+        contents = _zip_contents(file) if file.read(0, 2).tobytes() == b"PK" else _legacy_contents(file)
+        self._tensors = named_tensors(contents.tree.root, contents.pickle_bytes, path)
+        for wanted in contents.tree.wanted:
+            _require_whole(wanted, contents.storages, path)
+        self._first_byte = contents.first_byte
         self.names = tuple(sorted(self._tensors))
-        self._bytes_read = len(pickle)
+        self._bytes_read = contents.pickle_bytes
 
     @property
     def bytes_read(self) -> int:
@@ -93,169 +73,184 @@ class TorchArchive(Archive):
         return name in self._tensors
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(find(self._tensors, name, self.path).shape)
+        return find(self._tensors, name, self.path).shape
 
     def dtype(self, name: str) -> str:
-        word = str(find(self._tensors, name, self.path).dtype).removeprefix("torch.")
-        return _DTYPES.get(word, word)
+        return find(self._tensors, name, self.path).dtype
 
     def read(self, name: str, rows: slice | None = None) -> NDArray[np.floating]:
-        tensor, dtype = find(self._tensors, name, self.path), self.dtype(name)
-        require_weight_type(name, dtype, self.path)
-        start, stop = row_range(name, tuple(tensor.shape), rows)
+        tensor = find(self._tensors, name, self.path)
+        require_weight_type(name, tensor.dtype, self.path)
+        if tensor.storage is None:
+            raise CorruptFile(
+                f"tensor {shown(name)} of {shown(self.path)} was saved without its values, on the device meta; save "
+                "the model after its weights are loaded"
+            )
+        start, stop = row_range(name, tensor.shape, rows)
         if rows is not None:
-            tensor = tensor[start:stop]
-        size = math.prod(tensor.shape) * tensor.element_size()
+            tensor = _rows(tensor, start, stop)
+        size = total_bytes(tensor)
         if size > self.bytes_total:
             # A stride of zero repeats one value: a few bytes could ask for all memory there is.
             raise CorruptFile(f"tensor {shown(name)} of {shown(self.path)} claims {size} bytes, more than the file has")
         if not size:
-            return np.zeros(tuple(tensor.shape), np.float64 if dtype == "F64" else np.float32)
-        begin, _ = self._record(tensor)
-        data = self._file.read(begin + tensor.storage_offset() * tensor.element_size(), _span(tensor))
-        values = _strided(data, dtype, tensor)
+            return np.zeros(tensor.shape, np.float64 if tensor.dtype == "F64" else np.float32)
+        values = _strided(self._spanned(tensor), tensor)
         self._bytes_read += size
-        return np.negative(values) if tensor.is_neg() else values
+        return np.negative(values) if tensor.negative else values
 
-    def _record(self, tensor: Any) -> tuple[int, int]:
-        """(first byte, bytes) of the record that a tensor's storage is."""
-        return self._records.storages[self._record_of[tensor.untyped_storage()._cdata]]
-
-    def _require_within_storage(self, name: str, tensor: Any) -> None:
-        storage = tensor.untyped_storage()
-        end = tensor.storage_offset() * tensor.element_size() + _span(tensor)
-        _, stored = self._records.storages.get(self._record_of.get(storage._cdata, ""), (0, 0))
-        if end > storage.nbytes() or storage.nbytes() != stored:
-            raise CorruptFile(f"tensor {shown(name)} of {shown(self.path)} claims values outside its record")
+    def _spanned(self, tensor: StoredTensor) -> NDArray[np.uint8]:
+        """The bytes from a tensor's first value to its last."""
+        begin, count = tensor.offset * tensor.width, tensor.span * tensor.width
+        if isinstance(tensor.storage, str):
+            return self._file.read(self._first_byte(tensor.storage) + begin, count)
+        return np.frombuffer(tensor.storage or b"", np.uint8)[begin : begin + count]
 
 
-def _span(tensor: Any) -> int:
-    """Bytes from a tensor's first value to the end of its last."""
-    if not tensor.numel():
-        return 0
-    last = sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return (last + 1) * tensor.element_size()
+def _require_whole(wanted: Wanted, storages: Mapping[str, int], path: Path) -> None:
+    """Raise `CorruptFile` unless what the pickle asks for is a storage of which the file holds every byte."""
+    identity = wanted.identity
+    if isinstance(identity, tuple) and identity[:1] == ("module",):
+        return  # a class with its source code, in files before torch 1.6
+    storage = storage_of(wanted, path)
+    stored, whole = storages.get(storage.name), identity[4] * storage.width
+    if stored != whole:
+        found = "none" if stored is None else stored
+        raise CorruptFile(
+            f"storage {shown(storage.name)} of {shown(path)} should have {whole} bytes, found {found}: a tensor claims "
+            "values outside its record; download the file again"
+        )
 
 
-def _strided(data: NDArray[np.uint8], dtype: str, tensor: Any) -> NDArray[np.floating]:
+def _rows(tensor: StoredTensor, start: int, stop: int) -> StoredTensor:
+    """The rows of a tensor's first axis."""
+    step = tensor.strides[0]
+    offset = tensor.offset + (start * step if stop > start else 0)
+    return StoredTensor(
+        tensor.storage,
+        tensor.dtype,
+        tensor.width,
+        offset,
+        (stop - start, *tensor.shape[1:]),
+        tensor.strides,
+        tensor.negative,
+    )
+
+
+def _strided(data: NDArray[np.uint8], tensor: StoredTensor) -> NDArray[np.floating]:
     """The values of a tensor, in rows, from the bytes it spans."""
-    size = tensor.element_size()
-    stored = data.view(f"<u{size}")
-    strides = tuple(size * stride for stride in tensor.stride())
-    window = np.lib.stride_tricks.as_strided(stored, tuple(tensor.shape), strides, writeable=False)
+    stored = data.view(f"<u{tensor.width}")
+    strides = tuple(tensor.width * stride for stride in tensor.strides)
+    window = np.lib.stride_tricks.as_strided(stored, tensor.shape, strides, writeable=False)
     flat = np.ascontiguousarray(window).reshape(-1).view(np.uint8)
-    return values_of(flat if flat.flags.writeable else flat.copy(), dtype).reshape(tuple(tensor.shape))
+    return values_of(flat if flat.flags.writeable else flat.copy(), tensor.dtype).reshape(tensor.shape)
 
 
-def _checked_records(file: WeightFile) -> _Records:
-    """The records of a zip archive that is what it seems to be."""
-    entries = directory_of(file)
-    prefix = _prefix(entries, file.path)
-    names = [entry.filename.casefold() for entry in entries]
+# --- since torch 1.6
+
+
+def _zip_contents(file: StoredFile) -> _Contents:
+    records = directory_of(file)
+    prefix = _prefix(records, file.path)
     # torch looks names up without regard to case, and takes one of several equal ones.
-    if len(set(names)) < len(names) or not all(entry.filename.startswith(prefix) for entry in entries):
+    if len({name.casefold() for name in records}) < len(records) or not all(
+        name.startswith(prefix) for name in records
+    ):
         raise CorruptFile(f"{shown(file.path)} has records of ambiguous names: torch did not write it")
-    if any(entry.filename == prefix + "constants.pkl" for entry in entries):
-        raise stores_objects(file.path, "it is a TorchScript program")
-    for entry in entries:
-        _require_stored(entry, file)
-    if sum(entry.file_size for entry in entries) > file.size:
-        raise CorruptFile(f"{shown(file.path)} has records that overlap: their sizes sum to more than the file's")
-    by_name = {entry.filename.removeprefix(prefix): entry for entry in entries}
-    if "byteorder" in by_name and _bytes(by_name["byteorder"], file) != b"little":
+    folder, own = prefix + "data/", (prefix + "data.pkl", prefix + "byteorder")
+    for name, record in records.items():
+        if name in own or name.startswith(folder):
+            _require_stored(record, file)
+    order = records.get(prefix + "byteorder")
+    if order is not None and read_stored(file, order) != b"little":
         raise CorruptFile(
             f"{shown(file.path)} was written on a machine of another byte order; save it again on this one"
         )
-    pickle = by_name["data.pkl"]
-    require_within(_COST_OF_PICKLE * pickle.file_size, file.size, file.path, "its pickle")
-    storages = {
-        name.removeprefix("data/"): (_first_byte(entry, file), entry.file_size)
-        for name, entry in by_name.items()
-        if name.startswith("data/")
-    }
-    return _Records(storages, _bytes(pickle, file))
+    pickle = records[prefix + "data.pkl"]
+    begin = first_byte(file, pickle)
+    storages = {name.removeprefix(folder): one.packed for name, one in records.items() if name.startswith(folder)}
+    return _Contents(
+        tree=pickle_tree(file, begin, begin + pickle.packed),
+        pickle_bytes=pickle.packed,
+        storages=storages,
+        first_byte=lambda name: first_byte(file, records[folder + name]),
+    )
 
 
-def _prefix(entries: list[zipfile.ZipInfo], path: Path) -> str:
-    pickles = [entry.filename for entry in entries if re.fullmatch(r"[^/]+/data\.pkl", entry.filename)]
+def _prefix(records: Mapping[str, Record], path: Path) -> str:
+    pickles = [name for name in records if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
         raise CorruptFile(f"{shown(path)} is a zip file with {len(pickles)} records data.pkl: torch did not write it")
     return pickles[0].removesuffix("data.pkl")
 
 
-def _require_stored(entry: zipfile.ZipInfo, file: WeightFile) -> None:
-    record = f"record {shown(entry.filename)} of {shown(file.path)}"
-    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
-        raise CorruptFile(f"{record} is compressed or encrypted, as torch never writes it; save it again: {CONVERT}")
-    if entry.file_size != entry.compress_size or entry.header_offset + _LOCAL_HEADER + entry.file_size > file.size:
-        raise CorruptFile(f"{record} claims {entry.file_size} bytes, which do not fit the file; download it again")
-
-
-def _first_byte(entry: zipfile.ZipInfo, file: WeightFile) -> int:
-    header = file.read(entry.header_offset, _LOCAL_HEADER).tobytes()
-    if not header.startswith(b"PK\3\4"):
-        raise CorruptFile(f"{shown(file.path)} is a damaged zip archive: record {shown(entry.filename)} has no header")
-    name_length, extra_length = struct.unpack("<HH", header[26:30])
-    return entry.header_offset + _LOCAL_HEADER + name_length + extra_length
-
-
-def _bytes(entry: zipfile.ZipInfo, file: WeightFile) -> bytes:
-    # Not ZipFile.read: torch may leave checksums out, and zipfile insists on them.
-    return file.read(_first_byte(entry, file), entry.file_size).tobytes()
-
-
-def import_torch(path: Path) -> Any:
-    """The module torch. Raises `CheckpointError` if it is missing or too old to be safe."""
-    try:
-        torch = import_module("torch")
-    except (ImportError, OSError):
-        raise CheckpointError(
-            f"{shown(path)} is a torch file, and reading it needs torch: {_INSTALL}; or use the model's "
-            "safetensors version (original mamba_ssm repositories have one under the same name ending in -hf)"
-        ) from None
-    version = re.match(r"(\d+)\.(\d+)", torch.__version__)
-    if version is None or (int(version[1]), int(version[2])) < OLDEST_SAFE_TORCH:
-        raise CheckpointError(
-            f"torch {torch.__version__} was found, but a prepared file can run code in versions before "
-            f"{'.'.join(map(str, OLDEST_SAFE_TORCH))}: {_INSTALL}"
+def _require_stored(record: Record, file: StoredFile) -> None:
+    if record.method != STORED or record.flags & _ENCRYPTED:
+        raise CorruptFile(
+            f"record {shown(record.name)} of {shown(file.path)} is compressed or encrypted, as torch never writes it; "
+            "save the weights again with torch.save"
         )
-    return torch
+    if record.packed != record.size:
+        raise CorruptFile(
+            f"record {shown(record.name)} of {shown(file.path)} has {record.packed} bytes, but {record.size} unpacked, "
+            "though it is not compressed; download the file again"
+        )
 
 
-def _load(torch: Any, path: Path) -> tuple[Any, list[Any]]:
-    """What the file holds, and the storages in it in the order in which they were asked for."""
-    storages: list[Any] = []
-
-    def keep(storage: Any, _: str) -> Any:
-        storages.append(storage)
-        return storage
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return torch.load(str(path), weights_only=True, mmap=True, map_location=keep), storages
-        except UnpicklingError as error:
-            raise stores_objects(path, f"torch refuses it: {_refusal(error)}") from None
-        except Exception as error:
-            # torch checks little by itself: a damaged pickle ends in whatever error comes first.
-            raise CorruptFile(f"torch cannot read {shown(path)}: {_first_line(error)}") from None
+# --- before torch 1.6
 
 
-def _refusal(error: Exception) -> str:
-    found = re.search(r"WeightsUnpickler error: ([^\n]*?)(?: was not an allowed global|\. |\n|$)", str(error))
-    return shown(found[1]) if found else _first_line(error)
+def _legacy_contents(file: StoredFile) -> _Contents:
+    """Pickles of a number, a version, the machine, the value and the storages' names; then the storages."""
+    pickles, at = [], 0
+    for _ in range(5):
+        pickles.append(pickle_tree(file, at, file.size))
+        at = pickles[-1].end
+    machine, value, listed = pickles[2].root, pickles[3], pickles[4].root
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise CorruptFile(
+            f"{shown(file.path)} was written on a machine of another byte order; save it again on this one"
+        )
+    places = _places(file, at, listed, _widths(value.wanted, file.path))
+    return _Contents(
+        tree=value,
+        pickle_bytes=at,
+        storages={name: size for name, (_, size) in places.items()},
+        first_byte=lambda name: places[name][0],
+    )
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).split("\n")
-    return f"{type(error).__name__} {shown(lines[0])}"
+def _widths(wanted: tuple[Wanted, ...], path: Path) -> dict[str, int]:
+    """Bytes of a value of each storage."""
+    widths: dict[str, int] = {}
+    for one in wanted:
+        if isinstance(one.identity, tuple) and one.identity[:1] == ("storage",):
+            storage = storage_of(one, path)
+            if widths.setdefault(storage.name, storage.width) != storage.width:
+                raise CorruptFile(f"{shown(path)} holds the storage {shown(storage.name)} with values of two widths")
+    return widths
 
 
-def _is_plain(torch: Any, tensor: Any) -> bool:
-    """A dense array of numbers: not sparse, nested, quantised, without data, or of a class of its own."""
-    return (
-        type(tensor) in (torch.Tensor, torch.nn.Parameter)
-        and tensor.layout is torch.strided
-        and tensor.device.type == "cpu"
-        and not (tensor.is_nested or tensor.is_quantized)
+def _places(file: StoredFile, at: int, listed: object, widths: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """(first byte, bytes) of every storage."""
+    places: dict[str, tuple[int, int]] = {}
+    for name in listed if isinstance(listed, list) else ():
+        if type(name) is not str or name not in widths or name in places:
+            raise CorruptFile(f"{shown(file.path)} lists a storage that no tensor has, or one twice; download it again")
+        (count,) = _COUNT.unpack(file.read(at, _COUNT.size).tobytes())
+        begin, size = at + _COUNT.size, count * widths[name]
+        if count < 0 or begin + size > file.size:
+            raise CorruptFile(
+                f"storage {shown(name)} of {shown(file.path)} claims {size} bytes, more than the file has left"
+            )
+        places[name] = (begin, size)
+        at = begin + size
+    return places
+
+
+def stores_objects(path: Path, evidence: str) -> UnsafeFile:
+    """The refusal of a file that holds Python objects of which no weights can be read, with the way out."""
+    return UnsafeFile(
+        f"{shown(path)} stores Python objects, not only tensors ({evidence}): loading it could run code; "
+        "save its weights where it was made: torch.save(model.state_dict(), 'model.pt')"
     )

@@ -6,12 +6,10 @@ array is filled that is out of proportion to the file. Numbers go to float64 a c
 
 import math
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from .._errors import CheckpointError, CorruptFile, LayerShapeError, MissingTens
 from .._layer import S6Layer
 from ..checkpoints.base import shown
 from ..checkpoints.files import WeightFile, open_regular
-from ..checkpoints.zip_directory import directory_of
+from ..checkpoints.zip_directory import directory_of, unpacked
 
 _KNOWN = ("S_B", "S_C", "S_Delta", "dt_up", "dt_down", "A_log", "a", "dt_bias")
 _NPY, _ZIP = b"\x93NUMPY", b"PK\3\4"
@@ -43,12 +41,12 @@ def read_tokens(path: Path) -> np.ndarray:
 
 def read_layer(path: Path) -> S6Layer:
     """A one-group layer from an .npz file with the arrays `S6Layer.from_matrices` takes."""
-    with _opened(path, "a layer") as (file, stream):
+    with _opened(path, "a layer") as (file, _):
         if _start(file) != _ZIP:
             raise CorruptFile(
                 f"{shown(path)}: expected an .npz archive of weights, found another file; save it with numpy.savez"
             )
-        arrays = _arrays(file, stream)
+        arrays = _arrays(file)
     missing = [key for key in ("S_B", "S_C") if key not in arrays]
     if "S_Delta" not in arrays and not {"dt_up", "dt_down"} <= arrays.keys():
         missing.append("S_Delta (or dt_up and dt_down)")
@@ -76,21 +74,16 @@ def read_layer(path: Path) -> S6Layer:
         ) from None
 
 
-def _arrays(file: WeightFile, stream: BinaryIO) -> dict[str, np.ndarray]:
+def _arrays(file: WeightFile) -> dict[str, np.ndarray]:
     """The arrays of an archive that a layer is made of."""
     names = [f"{key}.npy" for key in _KNOWN]
-    members = [entry for entry in directory_of(file) if entry.filename in names]
-    if len({entry.filename for entry in members}) < len(members):
-        raise CorruptFile(f"{shown(file.path)}: expected each array once, found several of one name")
     found: dict[str, np.ndarray] = {}
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            for entry in members:
-                with archive.open(entry) as member:
-                    held = sum(array.nbytes for array in found.values())
-                    found[entry.filename[:-4]] = _array(cast(BinaryIO, member), entry.filename[:-4], file, held)
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise CorruptFile(f"{shown(file.path)}: expected whole arrays, found {shown(error)}; save it again") from None
+    for name, record in directory_of(file).items():
+        if name in names:
+            held = sum(array.nbytes for array in found.values())
+            key = name.removesuffix(".npy")
+            with unpacked(file, record) as member:
+                found[key] = _array(member, key, file, held)
     return found
 
 

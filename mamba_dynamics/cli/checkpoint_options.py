@@ -12,6 +12,12 @@ from .output import refuse
 if TYPE_CHECKING:
     from .._report import Report
 
+weights_option = click.option(
+    "--weights",
+    metavar="PREFIX",
+    help="Only the layers whose names begin with PREFIX: a copy of the model such as ema_model, or a part; '' for all.",
+)
+
 _OPTIONS = (
     argument(
         "path",
@@ -21,6 +27,7 @@ _OPTIONS = (
     click.option("--layer", type=int, help="Only this S6 layer (0-based; negative from the end)."),
     click.option("--layers", help="Only these S6 layers: START:STOP, 0-based, STOP excluded."),
     click.option("--groups", type=int, help="Number of B/C groups, where a Mamba-2 file has no config."),
+    weights_option,
     click.option("--variant", help="Sign map of a definite parametrisation: positive, negative, mixed."),
     click.option("--tokens", type=PATH, help="Integrate from these tokens: a .npy file (L x d_inner)."),
     click.option("--random-tokens", type=click.IntRange(min=1), help="Integrate from L standard normal tokens."),
@@ -63,6 +70,7 @@ def judge(
     layers: str | None,
     groups: int | None,
     variant: str | None,
+    weights: str | None,
     tokens: Path | None,
     random_tokens: int | None,
     seed: int,
@@ -95,6 +103,7 @@ def judge(
             layers=chosen,
             groups=groups,
             variant=variant,
+            weights=weights,
             tokens=given,
             random_tokens=random_tokens,
             seed=seed,

@@ -25,9 +25,10 @@ def print_report(report: "Report") -> None:
     share = report.bytes_read / checkpoint.bytes_total if checkpoint.bytes_total else 0.0
     part = f" ({share:.0%})" if share <= 1 else ", some of them more than once"
     commit = "" if checkpoint.revision is None else f" (commit {checkpoint.revision})"
+    below = f" below {as_markup(checkpoint.weights)}" if checkpoint.weights else ""
     console.print(f"[bold]{as_markup(str(checkpoint.path))}[/bold]{commit}")
     console.print(
-        f"{as_markup(checkpoint.architecture)}, {checkpoint.format}, {len(checkpoint)} S6 layers; "
+        f"{as_markup(checkpoint.architecture)}, {checkpoint.format}, {len(checkpoint)} S6 layers{below}; "
         f"read {report.bytes_read:,} of {checkpoint.bytes_total:,} bytes{part}"
     )
     console.print(_table(report))

@@ -20,7 +20,6 @@ from .output import UNDECIDED_OR_DISAGREES, as_markup, complain, print_json
 CORE = ("numpy", "python-flint", "jax", "jaxlib", "equinox", "diffrax", "sympy", "matplotlib", "safetensors", "jinja2")
 #: extra -> what it is for
 EXTRAS = {
-    "torch": "read .bin, .pt and .pth files",
     "hub": "read models on the Hugging Face hub by their ids",
     "text": "read tokenizer.json, for --text",
     "train": "train models: mamba-dynamics train",

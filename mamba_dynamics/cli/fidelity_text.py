@@ -27,6 +27,8 @@ def print_fidelity(found: "Fidelity") -> None:
     _print_stream(console, found.stream)
     if found.ablations:
         _print_ablations(console, found)
+    for line in checkpoint.warnings:
+        console.print(f"note: {as_markup(line)}")
     undecided = "" if found.decided else "  (some verdicts are undecided: exit code 3)"
     console.print(f"\nDoes the network discretise a smooth flow? [bold]{found.stream.verdict.value}[/bold]{undecided}")
 

@@ -55,6 +55,8 @@ def sweep(
         refuse("expected the name of a sweep and --out STORE (or --list)")
     processes, cuts = _processes(coordinator, num_processes, process_id), _cuts(slices)
     one = read_sweep(spec, key_values(settings, "--set"))
+    for line in () if one.channels is None else one.channels.warnings:
+        click.echo(f"note: {line}", err=True)
     with progress_on_stderr("cells") as show:
         swept = run_sweep(
             one, out, processes=processes, progress=lambda done, total, rate: show(done, total, f"{rate:,.0f} cells/s")

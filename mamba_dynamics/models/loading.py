@@ -65,9 +65,7 @@ def _selection(weights: BlockWeights, dtype: Precision) -> AbstractSelection:
     layer = weights.layer
     if weights.conv_B is None or weights.conv_C is None:
         return load_mamba1_selection(layer, weights.conv_x, dtype)
-    assert layer.D_skip is not None
     d = layer.channels
-    skip = np.repeat(layer.D_skip.reshape(-1), (layer.d_inner or 0) // layer.D_skip.size)
     return Mamba2Selection(
         conv=_convolution(weights.conv_x, dtype),
         conv_B=_convolution(weights.conv_B, dtype),
@@ -76,7 +74,7 @@ def _selection(weights: BlockWeights, dtype: Precision) -> AbstractSelection:
         C_proj=_linear(layer.S_C.reshape(-1, d), weights.C_bias, dtype),
         dt_proj=_linear(layer.dt_down.reshape(-1, d), layer.dt_bias.reshape(-1), dtype),
         a=_as(layer.a.reshape(-1), dtype),
-        D_skip=_as(skip, dtype),
+        D_skip=_as(weights.skip, dtype),
         groups=layer.groups,
         dt_limit=layer.dt_limit,
     )

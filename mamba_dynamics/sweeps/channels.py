@@ -17,12 +17,15 @@ from ..checkpoints.base import shown
 from ..sample import sample_path
 from .design import FloatArray
 
-_KEYS = ("path", "layers", "channels")
+_KEYS = ("path", "weights", "layers", "channels")
 
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """Weights of chosen channels of chosen layers: mu, a (layers, channels, N), s_delta, dt_bias (layers, channels)."""
+    """Weights of chosen channels of chosen layers: mu, a (layers, channels, N), s_delta, dt_bias (layers, channels).
+
+    `warnings` are the checkpoint's.
+    """
 
     layers: list[int]
     channels: list[int]
@@ -30,6 +33,7 @@ class Channels:
     a: FloatArray
     s_delta: FloatArray
     dt_bias: FloatArray
+    warnings: tuple[str, ...] = ()
 
     @property
     def states(self) -> int:
@@ -65,7 +69,10 @@ def read_channels(table: dict[str, Any]) -> Channels:
     path = table.get("path")
     if not isinstance(path, str):
         raise SweepError(f"expected path = 'sample' or a checkpoint's path in [checkpoint], found {shown(path)}")
-    checkpoint = open_checkpoint(sample_path() if path == "sample" else path)
+    weights = table.get("weights")
+    if not isinstance(weights, str | None):
+        raise SweepError(f"expected the prefix of layers for weights in [checkpoint], found {shown(weights)}")
+    checkpoint = open_checkpoint(sample_path() if path == "sample" else path, weights=weights)
     layers = _chosen(table.get("layers", "all"), len(checkpoint), "layers")
     width = min(checkpoint.layers[one].d_inner for one in layers)
     channels = _chosen(table.get("channels", "all"), width, "channels")
@@ -74,7 +81,7 @@ def read_channels(table: dict[str, Any]) -> Channels:
     if len(states) > 1:
         raise SweepError(f"expected layers with one number of states, found {sorted(states)}: choose layers alike")
     mu, a, s_delta, dt_bias = (np.stack(part) for part in zip(*parts, strict=True))
-    return Channels(layers, channels, mu, a, s_delta, dt_bias)
+    return Channels(layers, channels, mu, a, s_delta, dt_bias, checkpoint.warnings)
 
 
 def _chosen(given: Any, count: int, what: str) -> list[int]:

@@ -280,7 +280,7 @@ IMPOSTORS = {
     "GGUF": (b"GGUF\3\0\0\0" + b"\0" * 20, CorruptFile, "GGUF"),
     "noise": (b"\1\2\3\4\5\6\7\x08\x09\x0a", CorruptFile, r"\x01\x02"),
     "legacy pickle": (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", UnsafeFile, "torch.save(model.state_dict()"),
-    "tar": (b"sys_info" + b"\0" * 249 + b"ustar\x0000" + b"\0" * 300, UnsafeFile, "torch.save(model.state_dict()"),
+    "tar": (b"sys_info" + b"\0" * 249 + b"ustar\x0000" + b"\0" * 300, CorruptFile, "damaged tar archive"),
 }
 
 

@@ -83,6 +83,8 @@ def test_only_the_layers_own_weights_are_read(fixture):
     values += sum(norm.weight.size for norm in norms if norm is not None and norm.weight is not None)
     if any("per channel" in warning for warning in layer.warnings):
         values += layer.d_inner - layer.D_skip.size
+    if any("in_proj.bias" in warning for warning in layer.warnings):
+        values += layer.dt_bias.size
     assert checkpoint.bytes_read - before == 4 * values
     for k in [k for k in range(len(checkpoint)) if k != 1]:
         checkpoint.layer(k)

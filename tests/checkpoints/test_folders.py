@@ -101,6 +101,63 @@ def test_a_single_torch_file_in_a_folder_is_found(tmp_path, name):
     assert open_archive(tmp_path).path == tmp_path / name
 
 
+@pytest.mark.parametrize(
+    ("places", "suggested"),
+    [
+        (["checkpoint-20"], "checkpoint-20"),
+        (["checkpoint-3", "checkpoint-20", "checkpoint-100"], "checkpoint-100"),
+        (["text_encoder", "transformer", "vae"], "transformer"),
+        (["lightning_logs/version_0/checkpoints"], "lightning_logs/version_0/checkpoints"),
+        ([f"epoch_{i}" for i in range(40)], "epoch_39"),
+    ],
+)
+def test_a_folder_whose_folders_hold_the_weights_names_them(tmp_path, places, suggested):
+    """What a trainer or a pipeline of several parts leaves: the next step is one of the folders below."""
+    for place in places:
+        (tmp_path / "run" / place).mkdir(parents=True)
+        write_safetensors(tmp_path / "run" / place / "model.safetensors", w=VALUES)
+        (tmp_path / "run" / place / "optimizer.pt").write_bytes(b"state")
+    (tmp_path / "run" / "training_args.bin").write_bytes(b"arguments")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "run" / "logs").mkdir()
+    text = refusal(tmp_path / "run", CheckpointError)
+    assert f"such as {str(tmp_path / 'run' / suggested)!a}" in text
+    assert all(repr(place) in text for place in places[-4:])
+    assert "'logs'" not in text
+    assert len(text) < 1000
+    np.testing.assert_array_equal(open_archive(tmp_path / "run" / suggested).read("w"), VALUES)
+
+
+def test_no_link_is_followed_to_weights_below(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    write_safetensors(tmp_path / "elsewhere" / "model.safetensors", w=VALUES)
+    (tmp_path / "run" / ".cache").mkdir(parents=True)
+    (tmp_path / "run" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "run" / "round").symlink_to(tmp_path / "run")
+    write_safetensors(tmp_path / "run" / ".cache" / "model.safetensors", w=VALUES)
+    text = refusal(tmp_path / "run", CheckpointError)
+    assert "expected a .safetensors file" in text
+    assert "linked" not in text
+
+
+def test_very_many_folders_are_not_all_looked_at(tmp_path, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(os, "scandir", lambda path, scan=os.scandir: looked_at.append(path) or scan(path))
+    for i in range(60):
+        for k in range(60):
+            (tmp_path / f"a{i}" / f"b{k}").mkdir(parents=True)
+    assert "expected a .safetensors file" in refusal(tmp_path, CheckpointError)
+    assert len(looked_at) < 2100
+
+
+def test_a_trainer_s_other_files_are_no_weights(tmp_path):
+    for name in ("training_args.bin", "optimizer.pt", "optimizer_1.bin", "scheduler.pt", "rng_state_0.pth"):
+        (tmp_path / name).write_bytes(b"something else")
+    assert "no weights" in refusal(tmp_path, CheckpointError)
+    write_safetensors(tmp_path / "weights.pt", w=VALUES)
+    assert open_archive(tmp_path).path.name == "weights.pt"
+
+
 # --- shards --------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from archive_files import within_seconds, write_cache
 from hub_server import COMMIT, HubServer
 from safetensors.numpy import save
 from small_checkpoints import FIXTURES, mamba1, write
+from torch_files import Recorded, write_torch
 
 from mamba_dynamics import classify_checkpoint
 from mamba_dynamics._classification_document import classification_document
@@ -169,10 +170,23 @@ def test_an_empty_file_is_none_that_can_be_read(hub):
     assert "is empty" in refusal(kind=CorruptFile)
 
 
-def test_torch_files_are_named_for_what_they_are(hub):
+def test_torch_files_are_read_in_ranges(hub, tmp_path):
+    """What `mamba_ssm` repositories hold: one file, of which the pickle and the S6 tensors are a small part."""
+    recorded = Recorded()
+    tensors = {f"backbone.layers.0.mixer.{name}": value for name, value in mamba1().items()}
+    values = {name: recorded.tensor(np.asarray(value, "<f4")) for name, value in tensors.items()}
+    values["backbone.embeddings.weight"] = recorded.tensor(EMBEDDING.astype("<f4"))
+    hub.files = {"pytorch_model.bin": write_torch(tmp_path / "a.bin", values, recorded).read_bytes()}
+    checkpoint = open_checkpoint("org/name")
+    local = open_checkpoint(tmp_path / "a.bin")
+    assert checkpoint.format == "torch"
+    assert checkpoint.layer(0).S_B.tolist() == local.layer(0).S_B.tolist()
+    assert checkpoint.bytes_read < 200_000 < EMBEDDING.size
+
+
+def test_a_torch_file_that_is_none(hub):
     hub.files = {"pytorch_model.bin": b"PK\3\4" + b"\0" * 100}
-    assert "torch file" in (said := refusal())
-    assert "hf download" in said
+    assert "does not end like a zip archive" in refusal()
 
 
 # --- which one is read -------------------------------------------------------------------------
