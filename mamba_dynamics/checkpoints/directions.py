@@ -27,16 +27,27 @@ _MOST_TAGS = 100
 
 
 class Scan(NamedTuple):
-    """Names of one scan's tensors; `tag` is empty for the forward one."""
+    """Names of one scan's tensors; `tag` is empty for the forward one.
+
+    `dt_last` says that the rows of its x_proj are [B; C; dt] and not [dt; B; C].
+    """
 
     tag: str
     A_log: str
     x_proj: str
     dt_proj: str
     D: str
+    dt_last: bool = False
 
 
 FORWARD = Scan("", "A_log", "x_proj", "dt_proj", "D")
+#: MambaBEAT's name and order of rows.
+SELECTION = FORWARD._replace(x_proj="selection", dt_last=True)
+
+
+def has_selection(tensors: LayerTensors) -> bool:
+    """Whether B, C and the step size come from a module `selection`, as in MambaBEAT."""
+    return tensors.has("selection.weight") and not any(suffix.startswith("x_proj.") for suffix in tensors.suffixes)
 
 
 def scans(tensors: LayerTensors) -> tuple[Scan, ...]:
@@ -51,6 +62,8 @@ def scans(tensors: LayerTensors) -> tuple[Scan, ...]:
             "their decay rates; no block has so many"
         )
     modules = {suffix.partition(".")[0] for suffix in tensors.suffixes}
+    if not tagged and has_selection(tensors):
+        return (SELECTION,)
     return (FORWARD, *(_scan(modules, tag, name) for tag, name in tagged))
 
 

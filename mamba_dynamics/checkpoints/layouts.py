@@ -9,6 +9,7 @@ beside it select the row of the table. Prefixes differ between projects and are 
     zamba          A_log   3-D      heads                stacked
     vim            A_log   2-D      directions           mamba1     with A_b_log, A_TAG_log or A_log_TAG beside it
     mamba_vision   A_log   2-D      one                  mamba1     with conv1d_x beside it
+    mamba_beat     A_log   2-D      one                  mamba1     with selection beside it, and no x_proj
     mamba1         A_log   2-D      one                  mamba1
     mamba2         A_log   1-D      n_groups             mamba2
 
@@ -27,7 +28,7 @@ from .._errors import MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import S6Layer
 from . import definite, heads_of_directions, mamba1, mamba2, stacked
 from .base import Archive
-from .directions import has_directions
+from .directions import has_directions, has_selection
 from .facts import LayerFacts
 from .leftovers import not_understood
 from .refusals import foreign, foreign_at, refusal
@@ -99,6 +100,7 @@ LAYOUTS = (
     Layout("zamba", "A_log", (3,), stacked),
     Layout("vim", "A_log", (2,), mamba1, has_directions, _MERGE),
     Layout("mamba_vision", "A_log", (2,), mamba1, _is_mamba_vision, dt_bias_times=2),
+    Layout("mamba_beat", "A_log", (2,), mamba1, has_selection),
     Layout("mamba1", "A_log", (2,), mamba1),
     Layout("mamba2", "A_log", (1,), mamba2, dropped=("convolution and SiLU on B and C",)),
 )

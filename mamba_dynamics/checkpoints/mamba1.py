@@ -12,6 +12,8 @@ scan adds b again, so there Delta = softplus(S_Delta x + 2 b). Further scans, ov
 another order, have tensors of the same shapes under a tag: see `directions`.
 Projections may be 1x1 convolutions, then with trailing axes of length one.
 
+MambaBEAT calls x_proj `selection`, and its rows are [B; C; dt].
+
 The step size may have a projection of its own that reads x at full rank:
 
     x_proj.weight   (2N, E)      rows [B; C]           -> S_B, S_C
@@ -170,13 +172,13 @@ def _read_scan(tensors: LayerTensors, scan: Scan, sizes: Sizes, facts: LayerFact
     suffix = {name: found for name, found in names.items() if found is not None}
     x_proj_suffix, weight = suffix[f"{scan.x_proj}.weight"], suffix[f"{scan.dt_proj}.weight"]
     N, R = sizes["d_state"].value, sizes["rank"].value if "rank" in sizes else 0
-    x_proj = tensors.read(x_proj_suffix)
+    x_proj = _dt_first(scan, tensors.read(x_proj_suffix), N)
     if x_proj_suffix == definite.SUFFIX and facts.variant is not None:
         x_proj = definite.effective_x_proj(x_proj, R, N, facts.variant)
     step = tensors.read(weight)
     dt_bias = facts.dt_bias_times * tensors.read(suffix[f"{scan.dt_proj}.bias"])
     if R and (bias := suffix.get(f"{scan.x_proj}.bias")):
-        dt_bias = dt_bias + step @ tensors.read(bias)[:R]
+        dt_bias = dt_bias + step @ _dt_first(scan, tensors.read(bias), N)[:R]
     return _Arrays(
         S_B=x_proj[R : R + N],
         S_C=x_proj[R + N :],
@@ -186,6 +188,11 @@ def _read_scan(tensors: LayerTensors, scan: Scan, sizes: Sizes, facts: LayerFact
         a=tensors.rates(scan.A_log),
         D_skip=tensors.read(scan.D) if tensors.has(scan.D) else None,
     )
+
+
+def _dt_first(scan: Scan, rows: FloatArray, N: int) -> FloatArray:
+    """The rows of x_proj or of its bias in the order [dt; B; C]."""
+    return np.concatenate([rows[2 * N :], rows[: 2 * N]]) if scan.dt_last else rows
 
 
 def _x_proj_biases(tensors: LayerTensors, found: tuple[Scan, ...]) -> list[str]:

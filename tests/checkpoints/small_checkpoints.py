@@ -95,6 +95,16 @@ def full_rank(seed=0):
     return layer
 
 
+def mamba_beat(seed=0):
+    """A Mamba-1 layer whose x_proj is called selection, with rows [B; C; dt]."""
+    rng, layer = np.random.default_rng(seed), mamba1(seed)
+    del layer["x_proj.weight"]
+    return layer | {
+        "selection.weight": rng.standard_normal((2 * N + R, E)),
+        "selection.bias": rng.standard_normal(2 * N + R),
+    }
+
+
 def directions(*tags, seed=0):
     """A Mamba-1 layer with further scans: {tag} makes A_{tag}_log, x_proj_{tag} and so on."""
     layer = mamba1(seed)

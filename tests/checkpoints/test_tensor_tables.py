@@ -17,6 +17,7 @@ from small_checkpoints import (
     jamba,
     mamba1,
     mamba2,
+    mamba_beat,
     message,
     vmamba,
     vmamba_m2,
@@ -38,6 +39,7 @@ LAYERS = {
     "mamba1 at full rank": (full_rank(), {}),
     "vim": (directions("b", "s"), {}),
     "mamba_vision": (mamba1() | {"conv1d_x.weight": np.ones((E, 1, 3))}, {}),
+    "mamba_beat": (mamba_beat(), {}),
     "mamba2": (full_mamba2(), {"groups": 2}),
     "zamba": (zamba(), {}),
     "vmamba": (vmamba(), {}),
@@ -62,7 +64,7 @@ def test_every_layout_is_read_and_every_row_of_its_table_is_tried(tmp_path, name
     assert checkpoint.layers[0].kind == name.partition(" ")[0]
     assert checkpoint.layers[0].left_out == ()
     found = found_layer(folder)
-    if name in ("vim", "mamba_vision"):
+    if name in ("vim", "mamba_vision", "mamba_beat"):
         return  # whose rows are those of mamba1, which is tried with all of them
     missing = [row.names for row in found.layout.rows(found.tensors) if row.present(found.tensors) is None]
     assert not missing
@@ -228,6 +230,20 @@ def test_a_step_size_of_full_rank(tmp_path):
     assert read.norms.dt is None
     report = classify_checkpoint(tmp_path)
     assert report.layers[0].error is None
+
+
+def test_rows_of_the_step_size_may_come_last(tmp_path):
+    layer, x = mamba_beat(), np.random.default_rng(3).standard_normal(E)
+    checkpoint = open_checkpoint(write(tmp_path, {"layers.0.": layer}))
+    assert (checkpoint.architecture, checkpoint.warnings) == ("mamba_beat", ())
+    read = checkpoint.layer(0)
+    B, C, low = np.split(layer["selection.weight"] @ x + layer["selection.bias"], [N, 2 * N])
+    np.testing.assert_allclose(
+        read.raw_step_sizes(x[None])[0], layer["dt_proj.weight"] @ low + layer["dt_proj.bias"], rtol=1e-12
+    )
+    np.testing.assert_allclose(read.S_B[0] @ x + layer["selection.bias"][:N], B, rtol=1e-12)
+    np.testing.assert_allclose(read.S_C[0] @ x + layer["selection.bias"][N : 2 * N], C, rtol=1e-12)
+    assert any("selection.bias shifts" in warning for warning in read.warnings)
 
 
 def test_heads_of_scan_directions_share_their_step_sizes(tmp_path):
