@@ -149,8 +149,6 @@ class LanguageModelWeights:
         """Everything of one block. Raises `MissingTensor` where the file holds only a part of it."""
         layer = self.checkpoint.layer(index)
         tensors = self._found[index].tensors
-        if layer.D_skip is None:
-            tensors.first("D")
         norm = self._rms_norm(self._first(_parent(tensors.prefix) + "norm.weight"))
         read = _read_mamba1 if self._found[index].layout.kind == "mamba1" else _read_mamba2
         block = BlockWeights(layer=layer, norm=norm, **read(tensors, layer, self.norm_eps))

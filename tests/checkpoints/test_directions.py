@@ -242,6 +242,18 @@ def test_a_block_of_no_layout_beside_layers_is_named(tmp_path, other):
     assert exit_code(folder, "--fail-on", "constant") == 3
 
 
+def test_blocks_of_copies_are_no_matter_of_the_copy_that_is_judged(tmp_path):
+    layers = {}
+    for k, root in enumerate(("model.", "ema.")):
+        layers |= {f"{root}l.{i}.": mamba1(i + k) for i in range(2)} | {f"{root}cross.0.": crossed()}
+    folder = write(tmp_path, layers)
+    checkpoint = open_checkpoint(folder)
+    assert (checkpoint.weights, checkpoint.copies) == ("model", ("ema",))
+    assert checkpoint.unread == ("model.cross.0.",)
+    assert open_checkpoint(folder, weights="ema").unread == ("ema.cross.0.",)
+    assert open_checkpoint(folder, weights="model.l").unread == ()
+
+
 def test_projections_without_rates_beside_layers_are_named(tmp_path):
     other = {name: value for name, value in mamba1().items() if name not in ("A_log", "D")}
     checkpoint = open_checkpoint(write(tmp_path, {"a.": mamba1(), "b.": other}))
