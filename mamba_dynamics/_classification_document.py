@@ -39,6 +39,7 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
         "layers": len(checkpoint),
         "bytes_read": checkpoint.bytes_read,
         "bytes_total": checkpoint.bytes_total,
+        "unread": [prefix.rstrip(".") for prefix in checkpoint.unread],
         "weights": checkpoint.weights,
         "copies": list(checkpoint.copies),
         "warnings": list(checkpoint.warnings),
@@ -67,6 +68,7 @@ def _layer(report: "LayerReport") -> dict[str, Any]:
         "d_state": slot.d_state,
         "heads": slot.heads,
         "groups": slot.groups,
+        "left_out": list(slot.left_out),
     }
     if weights is None:
         empty = ("spectrum", "symmetric_part", "channels", "step_size", "tokens", "scenario", "known_by")

@@ -45,7 +45,9 @@ class LayerReport:
 
     @property
     def decided(self) -> bool:
-        """Whether no verdict on this layer is undecided and none contradicts a theorem."""
+        """Whether nothing of this layer was left out, no verdict on it is undecided and none contradicts a theorem."""
+        if self.slot.left_out:
+            return False
         if self.weights is None or Scenario.UNDECIDED in (self.weights.spectral, self.weights.certified):
             return False
         if self.tokens is None or self.tokens.verdicts is None:
@@ -82,6 +84,16 @@ class Report:
     @property
     def errors(self) -> list[str]:
         return [layer.error for layer in self.layers if layer.error is not None]
+
+    @property
+    def left_out(self) -> bool:
+        """Whether tensors of a layer, or a block that may be one, were not understood and so left out."""
+        return bool(self.checkpoint.unread) or any(layer.slot.left_out for layer in self.layers)
+
+    @property
+    def decided(self) -> bool:
+        """Whether every layer is decided and nothing was left out."""
+        return not self.left_out and all(layer.decided for layer in self.layers)
 
     def plot(self) -> "NDArray[np.object_]":
         """Every picture that the report has facts for, on one axis of layers: an array of matplotlib `Axes`.

@@ -63,7 +63,11 @@ def test_its_own_tokens_blow_up(shared, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "layers", "D", "N", "groups"),
-    [("positioning-mamba1-4layer.pt", 4, 256, 16, 1), ("super-resolution-ss2d.pth", 8, 90, 16, 4)],
+    [
+        ("positioning-mamba1-4layer.pt", 4, 256, 16, 1),
+        ("super-resolution-ss2d.pth", 8, 90, 16, 4),
+        ("ecg-whole-module-pickle.pth", 1, 24, 12, 1),
+    ],
 )
 def test_torch_files(shared, name, layers, D, N, groups):
     path = shared / "checkpoints" / name

@@ -19,6 +19,7 @@ from typing import Any
 from .._allowance import require_within
 from .._errors import CheckpointError, UnsafeFile
 from .._layer import DROPPED_BY_THE_LIMIT, S6Layer
+from .adapters import read_adapters
 from .architectures import Architecture, Description, architecture_named, describe
 from .archives import archive_of, weights_at
 from .base import Archive
@@ -28,9 +29,13 @@ from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
 from .files import StoredFile
 from .folder import Folder
-from .layouts import FoundLayer, find_layers
+from .layouts import FoundLayer, find_layers, unread_beside
+from .leftovers import left_out_warning
+from .pieces import put_together, values_of, words_of
 from .quantisation import require_unquantised
 from .sizes import Fact, Sizes, require_agreement
+from .tensors import printable
+from .unread import Blocks, unread_words
 
 #: No S6 layer has a quarter of these; each is a row of matrices whose spectra are sought, at its third power.
 MOST_STATES = 1024
@@ -45,7 +50,8 @@ class LayerSlot:
 
     `name` is the full name in the file, `index` its position among the S6 layers, `kind` a row of
     the table of layouts, `tensors` the names that `Checkpoint.layer` reads. `d_model` is None
-    where no tensor shows it.
+    where no tensor shows it. `left_out` are the names of tensors of its block that were not understood: what they do
+    is missing from the layer, so no verdict on it is decided.
     """
 
     name: str
@@ -57,6 +63,7 @@ class LayerSlot:
     heads: int = 1
     groups: int = 1
     d_model: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +74,7 @@ class Checkpoint:
     the parsed file or None, `folder` where it and the tokenizer lie. Several kinds of layers may share one checkpoint.
     Of a model on a hub `path` is its id, and `revision` the commit that was read. Where the file holds copies of one
     model (see `copies`), `weights` is the prefix of the one that the layers belong to and `copies` has the others'.
+    `unread` are the places of blocks that look like an S6 scan's and are no layer, which a warning describes.
     """
 
     path: Path
@@ -78,6 +86,7 @@ class Checkpoint:
     warnings: tuple[str, ...]
     bytes_total: int
     revision: str | None
+    unread: tuple[str, ...]
     weights: str | None
     copies: tuple[str, ...]
     _place: Folder = field(repr=False)
@@ -110,7 +119,8 @@ class Checkpoint:
         layer = found.layout.build(found.tensors, self._sizes[index], facts)
         dropped = (*DROPPED_BY_THE_LIMIT, *found.layout.dropped, *_dropped_by_tensors(found), *self._dropped)
         dropped = (*dropped, "norms on B, C and the step size") if layer.norms.any else dropped
-        return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped)
+        warnings = (*layer.warnings, *_about_tensors(self._archive, found, slot))
+        return layer.described(name=slot.name, index=index, kind=slot.kind, dropped=dropped, warnings=warnings)
 
 
 def open_checkpoint(
@@ -139,10 +149,11 @@ def open_checkpoint(
     given, path = os.fspath(path), Path(path)
     _require_options(groups, variant)
     file, place = _weights(path, given)
-    archive = archive_of(file, place)
+    archive = put_together(archive_of(file, place), lambda: read_adapters(place))
     config = read_config(place)
     description = describe(config)
-    choice = _choice(archive, variant, weights, description)
+    layers = find_layers(archive, variant)
+    choice = choose(layers, archive, weights, None if description.layers is None else description.layers.value)
     found = choice.layers
     architecture, warnings = _architecture(archive, found, description)
     expected = _expected(description, groups, found)
@@ -150,6 +161,7 @@ def open_checkpoint(
     if choice.whole:
         _require_count(found, description)
     _require_possible(found, sizes)
+    unread = _of_choice(unread_beside(archive, layers), choice, weights)
     row = architecture_named(architecture)
     return Checkpoint(
         path=path,
@@ -158,9 +170,10 @@ def open_checkpoint(
         format=archive.format,
         config=None if config is None else dict(config.values),
         layers=tuple(_slot(i, layer, size) for i, (layer, size) in enumerate(zip(found, sizes, strict=True))),
-        warnings=(*warnings, *choice.warnings),
+        warnings=(*warnings, *choice.warnings, *_about_unread(archive, unread)),
         bytes_total=archive.bytes_total,
         revision=place.revision,
+        unread=tuple(unread),
         weights=choice.weights,
         copies=choice.copies,
         _place=place,
@@ -172,9 +185,13 @@ def open_checkpoint(
     )
 
 
-def _choice(archive: Archive, variant: str | None, weights: str | None, description: Description) -> Choice:
-    expected = None if description.layers is None else description.layers.value
-    return choose(find_layers(archive, variant), archive, weights, expected)
+def _of_choice(unread: Blocks, choice: Choice, weights: str | None) -> Blocks:
+    """The blocks that lie below the prefix that was asked for, and in no copy that was left out."""
+    below = "" if not weights else weights.removesuffix(".") + "."
+    copies = tuple(f"{copy}." for copy in choice.copies if copy)
+    return {
+        prefix: names for prefix, names in unread.items() if prefix.startswith(below) and not prefix.startswith(copies)
+    }
 
 
 def _weights(path: Path, given: str) -> tuple[StoredFile, Folder]:
@@ -269,7 +286,7 @@ def _require_possible(found: tuple[FoundLayer, ...], sizes: tuple[Sizes, ...]) -
 def _cost(archive: Archive, slot: LayerSlot) -> int:
     """Bytes that reading a layer and judging its weights may take, from above."""
     channels = slot.d_inner
-    values = sum(math.prod(archive.shape(name)) for name in slot.tensors)
+    values = sum(values_of(archive, name) for name in slot.tensors)
     if slot.kind == "mamba2":
         # Of the input projection only the rows of B, C and dt are read.
         projection = next(name for name in slot.tensors if name.endswith("in_proj.weight"))
@@ -302,8 +319,26 @@ def _slot(index: int, layer: FoundLayer, sizes: Sizes) -> LayerSlot:
         tensors=tuple(tensors.prefix + suffix for suffix in layer.layout.reads(tensors)),
         d_inner=sizes["d_inner"].value,
         d_state=sizes["d_state"].value,
+        left_out=tuple(tensors.prefix + suffix for suffix in layer.left_out),
         **known,
     )
+
+
+def _about_tensors(archive: Archive, found: FoundLayer, slot: LayerSlot) -> list[str]:
+    """What is to be said of a layer's tensors: which were put together from pieces, and what was not understood."""
+    prefix = found.tensors.prefix
+    lines = [f"{printable(name.removeprefix(prefix))} {words_of(archive, name)}" for name in _pieced(archive, slot)]
+    return [*lines, left_out_warning(found.left_out)] if found.left_out else lines
+
+
+def _pieced(archive: Archive, slot: LayerSlot) -> list[str]:
+    return [name for name in slot.tensors if words_of(archive, name) is not None]
+
+
+def _about_unread(archive: Archive, unread: Blocks) -> tuple[str, ...]:
+    if not unread:
+        return ()
+    return (f"not read, so the checkpoint as a whole is not decided: {unread_words(archive, unread)}",)
 
 
 def _dropped_by_tensors(found: FoundLayer) -> tuple[str, ...]:

@@ -89,13 +89,13 @@ class Config:
         )
 
 
-def read_config(folder: Folder) -> Config | None:
-    """The `config.json` of a folder, or None where there is none.
+def read_config(folder: Folder, name: str = "config.json") -> Config | None:
+    """The `config.json` of a folder, or another file of that kind; None where there is none.
 
     Raises `UnsafeFile` when it is not a regular file or a link out of the folder, `CorruptFile` when
     it is too large or not one JSON object.
     """
-    file = folder.find("config.json")
+    file = folder.find(name)
     if file is None:
         return None
     path = file.path
@@ -114,7 +114,7 @@ def read_config(folder: Folder) -> Config | None:
         raise CorruptFile(f"{shown(path)}: expected JSON, found text that does not parse ({reason})") from None
     if not isinstance(values, dict):
         raise CorruptFile(f"{shown(path)}: expected a JSON object, found {_excerpt(values)}")
-    return Config(values)
+    return Config(values, name)
 
 
 def _excerpt(value: Any, limit: int = 60) -> str:

@@ -160,9 +160,15 @@ class LanguageModelWeights:
     def importance(self, index: int) -> Array | None:
         """The weights of the scores by which a block's tokens are reordered, or None where they are not."""
         tensors = self._found[index].tensors
-        return _optional(tensors, IMPORTANCE_SUFFIX)
+        if not tensors.has(IMPORTANCE_SUFFIX):
+            return None
+        E = self.checkpoint.layers[index].d_inner
+        require_shape(tensors.name, IMPORTANCE_SUFFIX, tensors.shape(IMPORTANCE_SUFFIX), (1, E), f"E = {E} by A_log")
+        return tensors.stored(IMPORTANCE_SUFFIX)
 
     def _rms_norm(self, name: str) -> RMSNorm:
+        found = self._archive.shape(name)
+        require_shape(shown(name), "the norm's weight", found, (self.d_model,), f"d = {self.d_model} by the embedding")
         return RMSNorm(eps=self.norm_eps, weight=_finite(self._archive.read(name), name).astype(np.float64))
 
     def _require_known(self) -> None:
@@ -218,8 +224,11 @@ class LanguageModelWeights:
 
     def _matrix(self, name: str) -> tuple[int, int]:
         shape = self._archive.shape(name)
-        if len(shape) != 2:
-            raise CheckpointError(f"{shown(name)} should be a matrix (vocabulary, d), found shape {shape}")
+        if len(shape) != 2 or 0 in shape:
+            raise CheckpointError(
+                f"{shown(name)} should be a matrix (vocabulary, d) that is not empty, found shape {shape}; open a "
+                "complete checkpoint"
+            )
         return shape[0], shape[1]
 
 
@@ -289,10 +298,11 @@ def _read_mamba2(tensors: LayerTensors, layer: S6Layer, eps: float) -> dict[str,
 
 def read_convolution(tensors: LayerTensors, channels: int) -> Convolution:
     """The depthwise convolution beside an `A_log`. Raises `MissingTensor`, or `CheckpointError` for another shape."""
-    weight = tensors.stored(tensors.first("conv1d.weight"))
-    require_shape(
-        tensors.name, "conv1d.weight", weight.shape[:1], (channels,), f"{channels} channels by A_log and in_proj"
-    )
+    suffix = tensors.first("conv1d.weight")
+    shape = tensors.shape(suffix)
+    depthwise = (channels, 1, shape[-1]) if len(shape) == 3 else (channels, shape[-1])
+    require_shape(tensors.name, suffix, shape, depthwise, f"{channels} channels by A_log and in_proj, each its own")
+    weight = tensors.stored(suffix)
     return Convolution(weight=weight.reshape(channels, -1), bias=_optional(tensors, "conv1d.bias"))
 
 

@@ -1,4 +1,4 @@
-"""Layers whose projections are a module's own: Mamba-1, MambaVision and bidirectional Vim.
+"""Layers whose projections are a module's own: Mamba-1, MambaVision and the several directions of Vim and its kin.
 
 Beside `A_log (E, N)` lie (Linear weights are (out, in))
 
@@ -8,12 +8,20 @@ Beside `A_log (E, N)` lie (Linear weights are (out, in))
     dt_layernorm.weight (R), b_layernorm.weight (N), c_layernorm.weight (N)   Jamba only
 
 E is the width of the scan, half of in_proj's rows. MambaVision's projection adds its bias b and its
-scan adds b again, so there Delta = softplus(S_Delta x + 2 b). Vim holds a second scan, over the
-reversed tokens, in tensors of the same shapes named `A_b_log`, `x_proj_b`, `dt_proj_b`, `D_b`; its
-first version shares all but `A_b_log`.
+scan adds b again, so there Delta = softplus(S_Delta x + 2 b). Further scans, over the tokens in
+another order, have tensors of the same shapes under a tag: see `directions`.
 Projections may be 1x1 convolutions, then with trailing axes of length one.
+
+MambaBEAT calls x_proj `selection`, and its rows are [B; C; dt].
+
+The step size may have a projection of its own that reads x at full rank:
+
+    x_proj.weight   (2N, E)      rows [B; C]           -> S_B, S_C
+    dt_proj.weight  (E, E)                             -> dt_down, which is all of S_Delta; dt_up is None
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,108 +29,121 @@ import numpy as np
 from .._layer import FloatArray, Norms, RMSNorm, S6Layer
 from . import definite
 from .architectures import DEFAULT_NORM_EPS
+from .directions import FORWARD, Scan, direction_warnings, scans
 from .facts import BEFORE_THE_NORM, NORMS_UNKNOWN, LayerFacts
-from .sizes import Fact, Sizes, require_shape
+from .sizes import Fact, Sizes
+from .tensor_table import Table, solve, table
+from .tensor_table import reads as reads_of
 from .tensors import LayerTensors
 
+#: One scan under its own names. `rank` is R, or E at full rank, where x_proj holds no rows of the step size.
+_SCAN = """
+    {A_log}                                    | E, N                | required
+    {dt_proj}.weight, {dt_proj}.conv.weight    | E, {rank}           | required
+    {x_proj_names}                             | {low_rank}2N, E     | required
+    {dt_proj}.bias, {dt_proj}.conv.bias        | E                   | required
+    {D}                                        | E                   | optional
+    {x_proj}.bias, {x_proj}.conv.bias          | {low_rank}2N        | optional
+"""
+#: Norms, which all scans of a block share.
+_NORM_ROWS = """
+    b_layernorm.weight, B_layernorm.weight     | N                   | optional
+    c_layernorm.weight, C_layernorm.weight     | N                   | optional
+"""
+_DT_NORM_ROW = """
+    dt_layernorm.weight                        | R                   | optional
+"""
+#: What lies before and after the scan.
+AROUND = """
+    in_proj.weight                             | I, d                      | unused
+    in_proj.bias                               | I                         | unused
+    conv1d.weight                              | F, 1, k / F, k / F, *, k  | unused
+    conv1d.bias                                | F                         | unused
+    out_proj.weight                            | o, *                      | unused
+    out_proj.bias                              | o                         | unused
+"""
+_NORMS = {
+    "B": ("b_layernorm.weight", "B_layernorm.weight"),
+    "C": ("c_layernorm.weight", "C_layernorm.weight"),
+    "dt": ("dt_layernorm.weight",),
+}
+_NO_DT_NORM = {axis: names for axis, names in _NORMS.items() if axis != "dt"}
+#: in_proj lies before the scan here.
+INPUT_IS_READ = False
 
-class Scan(NamedTuple):
-    """Names of one scan's tensors."""
 
-    A_log: str
-    x_proj: str
-    dt_proj: str
-    D: str
-
-    def x_proj_suffix(self, tensors: LayerTensors) -> str:
-        merged = (f"{self.x_proj}.weight", f"{self.x_proj}.conv.weight")
-        stored = (*merged, definite.SUFFIX) if definite.SUFFIX in tensors.suffixes else merged
-        return tensors.first(*stored)
-
-    def dt_proj_suffix(self, tensors: LayerTensors) -> str:
-        return tensors.first(f"{self.dt_proj}.weight", f"{self.dt_proj}.conv.weight")
-
-    def dt_bias_suffix(self, tensors: LayerTensors) -> str:
-        return tensors.first(f"{self.dt_proj}.bias", f"{self.dt_proj}.conv.bias")
+def rows(tensors: LayerTensors) -> Table:
+    """The table of a layer: its scans, then what they share."""
+    full_rank = is_full_rank(tensors)
+    parts = "".join(_of_scan(scan, full_rank=full_rank) for scan in scans(tensors))
+    return table(parts + _NORM_ROWS + ("" if full_rank else _DT_NORM_ROW) + AROUND)
 
 
-FORWARD = Scan("A_log", "x_proj", "dt_proj", "D")
-BACKWARD = Scan("A_b_log", "x_proj_b", "dt_proj_b", "D_b")
-_NORMS = {"B": "b_layernorm.weight", "C": "c_layernorm.weight", "dt": "dt_layernorm.weight"}
+@lru_cache(maxsize=64)
+def _of_scan(scan: Scan, *, full_rank: bool) -> str:
+    x_proj = [f"{scan.x_proj}.weight", f"{scan.x_proj}.conv.weight"]
+    x_proj += [definite.SUFFIX] if scan.x_proj == FORWARD.x_proj else []
+    rank, low_rank = ("E", "") if full_rank else ("R", "R + ")
+    return _SCAN.format(**scan._asdict(), x_proj_names=", ".join(x_proj), rank=rank, low_rank=low_rank)
 
 
-def scans(tensors: LayerTensors) -> tuple[Scan, ...]:
-    """The layer's scans: one, or two where there is an `A_b_log`."""
-    if not tensors.has(BACKWARD.A_log):
-        return (FORWARD,)
-    own = any(suffix.startswith(("x_proj_b.", "dt_proj_b.")) for suffix in tensors.suffixes)
-    return FORWARD, BACKWARD if own else FORWARD._replace(A_log=BACKWARD.A_log)
+def is_full_rank(tensors: LayerTensors) -> bool:
+    """Whether the step size reads x itself: x_proj then holds the rows of B and C only."""
+    x_proj = next(filter(tensors.has, ("x_proj.weight", "x_proj.conv.weight")), None)
+    if x_proj is None:
+        return False
+    rates, rows_and_columns = tensors.shape("A_log"), tensors.shape(x_proj)
+    return len(rates) == len(rows_and_columns) == 2 and rows_and_columns[0] == 2 * rates[1]
 
 
 def reads(tensors: LayerTensors) -> tuple[str, ...]:
     """Suffixes of the tensors a layer is built from. Raises `MissingTensor` where one is absent."""
-    found: dict[str, None] = {}
-    for scan in scans(tensors):
-        required = (scan.A_log, scan.x_proj_suffix(tensors), scan.dt_proj_suffix(tensors), scan.dt_bias_suffix(tensors))
-        optional = (scan.D, f"{scan.x_proj}.bias", *_NORMS.values())
-        found |= dict.fromkeys((*required, *filter(tensors.has, optional)))
-    return tuple(found)
+    return reads_of(rows(tensors), tensors)
 
 
 def measure(tensors: LayerTensors, expected: Sizes) -> dict[str, Fact]:
     """Sizes by shapes. Raises `CheckpointError` where the shapes contradict each other."""
-    sizes: dict[str, Fact] = {}
-    for scan in scans(tensors):
-        E, N = tensors.matrix_shape(scan.A_log)
-        x_proj, dt_proj = scan.x_proj_suffix(tensors), scan.dt_proj_suffix(tensors)
-        R = tensors.matrix_shape(dt_proj)[1]
-        rows = f"R + 2N = {R} + 2 * {N} rows by {dt_proj} and {scan.A_log}, E = {E} columns by {scan.A_log}"
-        require_shape(tensors.name, x_proj, tensors.shape(x_proj), (R + 2 * N, E), rows)
-        require_shape(tensors.name, dt_proj, tensors.shape(dt_proj), (E, R), f"E = {E} by {scan.A_log}")
-        bias = scan.dt_bias_suffix(tensors)
-        require_shape(tensors.name, bias, tensors.shape(bias), (E,), f"E = {E} by {scan.A_log}")
-        if tensors.has(scan.D):
-            require_shape(tensors.name, scan.D, tensors.shape(scan.D), (E,), f"E = {E} by {scan.A_log}")
-        by_A = f"the shape of {scan.A_log}"
-        sizes |= {"d_inner": Fact(E, by_A), "d_state": Fact(N, by_A), "rank": Fact(R, f"the shape of {dt_proj}")}
-    if tensors.has(BACKWARD.A_log):
-        sizes["groups"] = Fact(2, f"the presence of {BACKWARD.A_log}")
-    return sizes | stream_sizes(tensors)
+    found = solve(rows(tensors), tensors)
+    sizes = {"d_inner": by_shape(found["E"]), "d_state": by_shape(found["N"])}
+    if "R" in found:
+        sizes["rank"] = by_shape(found["R"])
+    directions = scans(tensors)
+    if len(directions) > 1:
+        names = " and ".join(scan.A_log for scan in directions[1:])
+        sizes["groups"] = Fact(len(directions), f"the presence of {names}")
+    return sizes | stream_sizes(found)
 
 
-def stream_sizes(tensors: LayerTensors) -> dict[str, Fact]:
+def by_shape(fact: Fact) -> Fact:
+    return Fact(fact.value, f"the shape of {fact.source}")
+
+
+def stream_sizes(found: Mapping[str, Fact]) -> dict[str, Fact]:
     """d_model and the convolution's width, where the tensors that show them are present."""
-    sizes: dict[str, Fact] = {}
-    if tensors.has("in_proj.weight"):
-        sizes["d_model"] = Fact(tensors.matrix_shape("in_proj.weight")[1], "the shape of in_proj.weight")
-    if tensors.has("conv1d.weight"):
-        sizes["d_conv"] = Fact(
-            tensors.archive.shape(tensors.prefix + "conv1d.weight")[-1], "the shape of conv1d.weight"
-        )
-    return sizes
+    return {name: by_shape(found[letter]) for name, letter in (("d_model", "d"), ("d_conv", "k")) if letter in found}
 
 
 def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
     """Read one layer; every scan becomes a group."""
-    parts = [_read_scan(tensors, scan, facts) for scan in scans(tensors)]
+    found = scans(tensors)
+    parts = [_read_scan(tensors, scan, sizes, facts) for scan in found]
     skips = [part.D_skip for part in parts if part.D_skip is not None]
-    two = len(parts) == 2
-    norms = _norms(tensors, facts)
-    warnings = ["direction 1 sees the tokens in reverse order"] if two else []
+    norms = _norms(tensors, facts, _NORMS if "rank" in sizes else _NO_DT_NORM)
+    warnings = direction_warnings(found)
     times = facts.dt_bias_times
     warnings += [f"dt_bias is {times} x dt_proj.bias: the model adds that bias {times} times"] if times > 1 else []
     warnings += [BEFORE_THE_NORM] if norms.any else []
     warnings += [] if norms.known else [NORMS_UNKNOWN]
-    warnings += ["x_proj.bias shifts B and C by constants, which M leaves out"] if tensors.has("x_proj.bias") else []
+    warnings += [f"{bias} shifts B and C by constants, which M leaves out" for bias in _x_proj_biases(tensors, found)]
     return S6Layer(
         S_B=_joined([part.S_B for part in parts]),
         S_C=_joined([part.S_C for part in parts]),
         dt_down=_joined([part.dt_down for part in parts]),
-        dt_up=_joined([part.dt_up for part in parts]),
+        dt_up=_joined([part.dt_up for part in parts if part.dt_up is not None]) if "rank" in sizes else None,
         dt_bias=_joined([part.dt_bias for part in parts]),
         a=_joined([part.a for part in parts]),
         D_skip=_joined(skips) if len(skips) == len(parts) else None,
-        group_axis="direction" if two else "group",
+        group_axis="direction" if len(parts) > 1 else "group",
         norms=norms,
         d_inner=sizes["d_inner"].value,
         warnings=tuple(warnings),
@@ -140,41 +161,54 @@ class _Arrays(NamedTuple):
     S_B: FloatArray
     S_C: FloatArray
     dt_down: FloatArray
-    dt_up: FloatArray
+    dt_up: FloatArray | None
     dt_bias: FloatArray
     a: FloatArray
     D_skip: FloatArray | None
 
 
-def _read_scan(tensors: LayerTensors, scan: Scan, facts: LayerFacts) -> _Arrays:
-    N = tensors.matrix_shape(scan.A_log)[1]
-    x_proj_suffix = scan.x_proj_suffix(tensors)
-    x_proj = tensors.read(x_proj_suffix)
-    R = x_proj.shape[0] - 2 * N
+def _read_scan(tensors: LayerTensors, scan: Scan, sizes: Sizes, facts: LayerFacts) -> _Arrays:
+    names = {row.names[0]: row.present(tensors) for row in table(_of_scan(scan, full_rank="rank" not in sizes))}
+    suffix = {name: found for name, found in names.items() if found is not None}
+    x_proj_suffix, weight = suffix[f"{scan.x_proj}.weight"], suffix[f"{scan.dt_proj}.weight"]
+    N, R = sizes["d_state"].value, sizes["rank"].value if "rank" in sizes else 0
+    x_proj = _dt_first(scan, tensors.read(x_proj_suffix), N)
     if x_proj_suffix == definite.SUFFIX and facts.variant is not None:
         x_proj = definite.effective_x_proj(x_proj, R, N, facts.variant)
-    dt_up = tensors.read(scan.dt_proj_suffix(tensors))
-    dt_bias = facts.dt_bias_times * tensors.read(scan.dt_bias_suffix(tensors))
-    if tensors.has(f"{scan.x_proj}.bias"):
-        dt_bias = dt_bias + dt_up @ tensors.read(f"{scan.x_proj}.bias")[:R]
+    step = tensors.read(weight)
+    dt_bias = facts.dt_bias_times * tensors.read(suffix[f"{scan.dt_proj}.bias"])
+    if R and (bias := suffix.get(f"{scan.x_proj}.bias")):
+        dt_bias = dt_bias + step @ _dt_first(scan, tensors.read(bias), N)[:R]
     return _Arrays(
         S_B=x_proj[R : R + N],
         S_C=x_proj[R + N :],
-        dt_down=x_proj[:R],
-        dt_up=dt_up,
+        dt_down=x_proj[:R] if R else step,
+        dt_up=step if R else None,
         dt_bias=dt_bias,
         a=tensors.rates(scan.A_log),
         D_skip=tensors.read(scan.D) if tensors.has(scan.D) else None,
     )
 
 
-def _norms(tensors: LayerTensors, facts: LayerFacts) -> Norms:
+def _dt_first(scan: Scan, rows: FloatArray, N: int) -> FloatArray:
+    """The rows of x_proj or of its bias in the order [dt; B; C]."""
+    return np.concatenate([rows[2 * N :], rows[: 2 * N]]) if scan.dt_last else rows
+
+
+def _x_proj_biases(tensors: LayerTensors, found: tuple[Scan, ...]) -> list[str]:
+    names = (f"{scan.x_proj}{ending}" for scan in found for ending in (".bias", ".conv.bias"))
+    return list(dict.fromkeys(filter(tensors.has, names)))
+
+
+def _norms(tensors: LayerTensors, facts: LayerFacts, names: Mapping[str, tuple[str, ...]]) -> Norms:
     eps = DEFAULT_NORM_EPS if facts.norm_eps is None else facts.norm_eps
     if facts.weightless_norms:
         norm = RMSNorm(eps=eps)
         return Norms(B=norm, C=norm, dt=norm)
     learned = {
-        axis: RMSNorm(eps=eps, weight=tensors.read(suffix)) for axis, suffix in _NORMS.items() if tensors.has(suffix)
+        axis: RMSNorm(eps=eps, weight=tensors.read(suffix))
+        for axis, suffixes in names.items()
+        if (suffix := next(filter(tensors.has, suffixes), None)) is not None
     }
     known = facts.norms_known or bool(learned)
     return Norms(B=learned.get("B"), C=learned.get("C"), dt=learned.get("dt"), known=known)

@@ -5,6 +5,7 @@ Beside `A_log (H)` lie
     in_proj.weight (2 E + 2 G N + H, d)   rows [z | x | B | C | dt]
     dt_bias (H), D (H) or (E)             D_skip is the mean over a head's channels in the second case
     conv1d.weight (E + 2 G N, 1, k), norm.weight (E), out_proj.weight (d, E)     shapes only
+    in_proj.layer_norm_weight (d)        Megatron's place for the norm before the block: part of u
 
 Only the rows of B, C and dt are read. A layer may pass some of its width through a gated
 feed-forward branch, then in_proj begins with two more blocks of that width and out_proj has as
@@ -20,8 +21,29 @@ from .._errors import CheckpointError
 from .._layer import S6Layer
 from .facts import U_SPACE, LayerFacts
 from .mamba1 import stream_sizes
-from .sizes import Fact, Sizes, require_shape
+from .sizes import Fact, Sizes
+from .tensor_table import Table, require_ranks, solve, table
+from .tensor_table import reads as reads_of
 from .tensors import LayerTensors
+
+#: E the width of the scan, F that of the feed-forward branch, Q = G N.
+_TABLE = table("""
+    A_log            | H                        | required
+    in_proj.weight   | 2E + 2F + 2Q + H, d      | required
+    dt_bias          | H                        | required
+    D                | H / E                    | optional
+    in_proj.bias     | 2E + 2F + 2Q + H         | optional
+    in_proj.layer_norm_weight, in_proj.layer_norm_bias | d | unused
+    conv1d.weight    | E + 2Q, 1, k / E + 2Q, k | unused
+    conv1d.bias      | E + 2Q                   | unused
+    norm.weight      | E                        | unused
+    out_proj.weight  | o, E + F                 | unused
+    out_proj.bias    | o                        | unused
+""")
+#: Numbers of states of published models, the most frequent first, and how many candidates a message shows.
+_USUAL_STATES, _MOST_SHOWN = (128, 64, 256, 16, 32), 6
+#: in_proj holds S_B, S_C and S_Delta here.
+INPUT_IS_READ = True
 
 
 class Widths(NamedTuple):
@@ -33,18 +55,23 @@ class Widths(NamedTuple):
     feed_forward: int
 
 
+def rows(tensors: LayerTensors) -> Table:
+    """The table of a layer."""
+    return _TABLE
+
+
 def reads(tensors: LayerTensors) -> tuple[str, ...]:
     """Suffixes of the tensors a layer is built from. Raises `MissingTensor` where one is absent."""
-    required = ("A_log", tensors.first("in_proj.weight"), tensors.first("dt_bias"))
-    return (*required, *filter(tensors.has, ("D", "in_proj.bias")))
+    return reads_of(_TABLE, tensors)
 
 
 def widths(tensors: LayerTensors, expected: Sizes) -> Widths:
     """Solve the shapes for the widths. Raises `CheckpointError` where they contradict each other."""
+    require_ranks(_TABLE, tensors)
     (H,) = tensors.shape("A_log")
     rows = tensors.matrix_shape("in_proj.weight")[0]
     columns = tensors.matrix_shape("out_proj.weight")[1] if tensors.has("out_proj.weight") else None
-    conv = tensors.archive.shape(tensors.prefix + "conv1d.weight")[0] if tensors.has("conv1d.weight") else None
+    conv = tensors.shape("conv1d.weight")[0] if tensors.has("conv1d.weight") else None
     if conv is not None and columns is not None:
         E = 2 * columns + conv + H - rows
     elif conv is not None:
@@ -66,8 +93,8 @@ def widths(tensors: LayerTensors, expected: Sizes) -> Widths:
         }
         found = ", ".join(f"{suffix} {shape}" for suffix, shape in shapes.items())
         raise CheckpointError(
-            f"{tensors.name}: in_proj should have 2E + 2GN + H rows [z|x|B|C|dt] with E a multiple of H = {H}, found "
-            f"{found}, which give E = {E}, 2GN = {doubled}; this is not a Mamba-2 layer as known here"
+            f"{tensors.name}: in_proj should have 2E + 2GN + H rows [z|x|B|C|dt] with E a multiple of H, found H = {H} "
+            f"by A_log and {found}, which give E = {E}, 2GN = {doubled}; this is not a Mamba-2 layer as known here"
         )
     return Widths(E, doubled // 2, H, feed_forward)
 
@@ -75,18 +102,17 @@ def widths(tensors: LayerTensors, expected: Sizes) -> Widths:
 def measure(tensors: LayerTensors, expected: Sizes) -> dict[str, Fact]:
     """Sizes by shapes, with G from `expected`. Raises `CheckpointError` where G is not known or does not fit."""
     w = widths(tensors, expected)
-    G = _groups(tensors, w, expected)
-    require_shape(tensors.name, "dt_bias", tensors.shape("dt_bias"), (w.heads,), f"H = {w.heads} by A_log")
-    if tensors.has("D") and tensors.shape("D") not in ((w.heads,), (w.scan,)):
-        require_shape(tensors.name, "D", tensors.shape("D"), (w.heads,), f"H = {w.heads} by A_log")
     by = "the shapes of in_proj, conv1d and out_proj"
+    known = {"E": Fact(w.scan, by), "F": Fact(w.feed_forward, by), "Q": Fact(w.states, f"{by} (G N)")}
+    found = solve(_TABLE, tensors, known)
+    G = _groups(tensors, w, expected)
     return {
         "d_inner": Fact(w.scan, by),
         "heads": Fact(w.heads, "the shape of A_log"),
         "head_dim": Fact(w.scan // w.heads, f"{by}, E / H"),
         "groups": G,
         "d_state": Fact(w.states // G.value, f"{by} with {G.value} groups by {G.source}"),
-        **stream_sizes(tensors),
+        **stream_sizes(found),
     }
 
 
@@ -102,7 +128,7 @@ def _groups(tensors: LayerTensors, w: Widths, expected: Sizes) -> Fact:
     else:
         raise CheckpointError(
             f"{tensors.name}: {product}, but the number of groups G cannot be told from the number of states N without "
-            "config.json; put config.json beside the weights or give the number of groups (--groups, groups=)"
+            f"config.json; put config.json beside the weights or give the number of groups (groups=): {_candidates(w)}"
         )
     if w.states % groups.value or w.heads % groups.value:
         raise CheckpointError(
@@ -110,6 +136,19 @@ def _groups(tensors: LayerTensors, w: Widths, expected: Sizes) -> Fact:
             "the config or the given number belongs to another model"
         )
     return groups
+
+
+def _candidates(w: Widths) -> str:
+    """The numbers of groups that fit, most plausible first: those with a number of states that models have."""
+    possible = [G for G in range(1, w.heads + 1) if w.heads % G == 0 and w.states % G == 0]
+
+    def rank(G: int) -> tuple[int, int]:
+        N = w.states // G
+        return (_USUAL_STATES.index(N) if N in _USUAL_STATES else len(_USUAL_STATES), G)
+
+    shown = [f"--groups {G} (N = {w.states // G})" for G in sorted(possible, key=rank)]
+    more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+    return ", ".join(shown[:_MOST_SHOWN]) + more
 
 
 def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from .base import Archive
 from .tensors import printable
+from .unread import unread_blocks, unread_words
 
 #: Names beside an `A_log` that show another recurrence, and what it is.
 _FOREIGN = {
@@ -34,23 +35,49 @@ def foreign(suffixes: Iterable[str]) -> bool:
     return not _FOREIGN.keys().isdisjoint(suffixes)
 
 
+def foreign_at(archive: Archive, prefix: str) -> bool:
+    """Whether the block at a prefix belongs to another recurrence."""
+    return any(prefix + suffix in archive for suffix in _FOREIGN)
+
+
 def refusal(archive: Archive) -> str:
     """The message for an archive in which no S6 layer was found."""
     return (
-        f"expected S6 layers (a tensor named A_log), found {_found(archive.names)}; this theory speaks of Mamba, "
+        f"expected S6 layers (a tensor named A_log), found {_found(archive)}; this theory speaks of Mamba, "
         "Mamba-2 and their hybrids only"
     )
 
 
-def _found(names: tuple[str, ...]) -> str:
+def _found(archive: Archive) -> str:
+    names = archive.names
+    if (words := _other_recurrence(names)) is not None:
+        return words
+    if blocks := unread_blocks(archive, adapters=False):
+        return unread_words(archive, blocks)
+    for pattern, words in _FAMILIES:
+        layers = {name[: match.start()] for name in names if (match := re.search(pattern, name))}
+        if layers:
+            return f"{words} (in {_count(len(layers), 'layer')})"
+    return _listed(names)
+
+
+def _other_recurrence(names: tuple[str, ...]) -> str | None:
+    """What a file with an A_log holds beside it that makes it another recurrence."""
     for beside, words in _FOREIGN.items():
         count = sum(name.endswith("." + beside) for name in names)
         if count and any(name.rsplit(".", 1)[-1] == "A_log" for name in names):
             return f"{words} ({count})"
-    for pattern, words in _FAMILIES:
-        layers = {name[: match.start()] for name in names if (match := re.search(pattern, name))}
-        if layers:
-            return f"{words} (in {len(layers)} {'layers' if len(layers) > 1 else 'layer'})"
+    return None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    named = [name for name in names if name]
     if not names:
         return "no tensors at all"
-    return f"{len(names)} tensors, among them {', '.join(printable(name, 60) for name in names[:3])}"
+    if not named:
+        return "1 tensor without a name (the file holds a single tensor, not a model's named weights)"
+    return f"{_count(len(names), 'tensor')}, among them {', '.join(printable(name, 60) for name in named[:3])}"

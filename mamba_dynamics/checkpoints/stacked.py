@@ -15,9 +15,23 @@ from typing import NamedTuple
 
 from .._layer import S6Layer
 from .facts import LayerFacts
-from .mamba1 import stream_sizes
-from .sizes import Fact, Sizes, require_shape
+from .mamba1 import AROUND, by_shape, stream_sizes
+from .sizes import Fact, Sizes
+from .tensor_table import Table, solve, table
+from .tensor_table import reads as reads_of
 from .tensors import LayerTensors
+
+#: G heads or directions, E the width that each of them sees.
+_ROWS = """
+    {dt_proj}_weight  | G, E, R               | required
+    {A_log}           | {stacked}, N          | required
+    x_proj_weight     | G, R + 2N, E          | required
+    {dt_proj}_bias    | G, E                  | required
+    {D}               | {stacked}             | optional
+    x_proj_bias       | G, R + 2N / GR + 2GN  | optional
+"""
+#: in_proj lies before the scan here.
+INPUT_IS_READ = False
 
 
 class Names(NamedTuple):
@@ -28,42 +42,42 @@ class Names(NamedTuple):
     D: str
     group_axis: str
 
+    table: Table
 
-HEADS = Names("A_log", "dt_proj", "D", "head")
-DIRECTIONS = Names("A_logs", "dt_projs", "Ds", "direction")
+
+def _names_of(A_log: str, dt_proj: str, D: str, group_axis: str, stacked: str) -> Names:
+    rows = _ROWS.format(A_log=A_log, dt_proj=dt_proj, D=D, stacked=stacked)
+    return Names(A_log, dt_proj, D, group_axis, table(rows + AROUND))
+
+
+HEADS = _names_of("A_log", "dt_proj", "D", "head", "G, E")
+DIRECTIONS = _names_of("A_logs", "dt_projs", "Ds", "direction", "GE")
 
 
 def _names(tensors: LayerTensors) -> Names:
     return DIRECTIONS if tensors.has(DIRECTIONS.A_log) else HEADS
 
 
+def rows(tensors: LayerTensors) -> Table:
+    """The table of a layer."""
+    return _names(tensors).table
+
+
 def reads(tensors: LayerTensors) -> tuple[str, ...]:
     """Suffixes of the tensors a layer is built from. Raises `MissingTensor` where one is absent."""
-    names = _names(tensors)
-    required = ("x_proj_weight", f"{names.dt_proj}_weight", f"{names.dt_proj}_bias")
-    optional = tuple(filter(tensors.has, (names.D, "x_proj_bias")))
-    return (names.A_log, *(tensors.first(suffix) for suffix in required), *optional)
+    return reads_of(rows(tensors), tensors)
 
 
 def measure(tensors: LayerTensors, expected: Sizes) -> dict[str, Fact]:
     """Sizes by shapes. Raises `CheckpointError` where the shapes contradict each other."""
     names = _names(tensors)
-    weight, bias = f"{names.dt_proj}_weight", f"{names.dt_proj}_bias"
-    G, E, R = _three(tensors, weight)
-    N = tensors.shape(names.A_log)[-1]
-    because = f"groups, width and rank {(G, E, R)} by {weight}, {N} states by {names.A_log}"
-    stacked = (G * E, N) if names is DIRECTIONS else (G, E, N)
-    for suffix, shape in ((names.A_log, stacked), ("x_proj_weight", (G, R + 2 * N, E)), (bias, (G, E))):
-        require_shape(tensors.name, suffix, tensors.shape(suffix), shape, because)
-    if tensors.has(names.D):
-        expected_D = (G * E,) if names is DIRECTIONS else (G, E)
-        require_shape(tensors.name, names.D, tensors.shape(names.D), expected_D, because)
-    by = f"the shape of {weight}"
-    sizes = {"groups": Fact(G, by), "rank": Fact(R, by), "d_state": Fact(N, f"the shape of {names.A_log}")}
+    found = solve(names.table, tensors)
+    G, E, by = found["G"].value, found["E"].value, by_shape(found["G"]).source
+    sizes = {"groups": Fact(G, by), "rank": by_shape(found["R"]), "d_state": by_shape(found["N"])}
     sizes["d_inner"] = Fact(E if names is DIRECTIONS else G * E, by)
     if names is HEADS:
         sizes["heads"] = Fact(G, by)
-    return sizes | stream_sizes(tensors)
+    return sizes | stream_sizes(found)
 
 
 def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
@@ -91,10 +105,3 @@ def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
         heads=G if names is HEADS else 1,
         warnings=tuple(warnings),
     )
-
-
-def _three(tensors: LayerTensors, suffix: str) -> tuple[int, int, int]:
-    shape = tensors.shape(suffix)
-    if len(shape) != 3:
-        require_shape(tensors.name, f"the number of axes of {suffix}", (len(shape),), (3,), "groups, width, rank")
-    return shape[0], shape[1], shape[2]

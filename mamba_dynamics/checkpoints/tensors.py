@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._errors import CheckpointError, CorruptFile, MissingTensor
 from .._layer import FloatArray
 from .base import WEIGHT_TYPES, Archive
+from .wrappings import situation
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class LayerTensors:
         for suffix in suffixes:
             if suffix in self.suffixes:
                 return suffix
+        module = suffixes[0].rpartition(".")[0]
+        if module and (words := situation(module, self.suffixes)) is not None:
+            found = ", ".join(printable(s, 60) for s in sorted(self.suffixes) if s.startswith(f"{module}."))[:200]
+            raise MissingTensor(f"{self.name}: expected {suffixes[0]} beside A_log, found {found}; {words}")
         beside = ", ".join(printable(s) for s in sorted(self.suffixes)[:12])
         raise MissingTensor(
             f"{self.name}: expected {' or '.join(suffixes)} beside A_log, found only {beside}; "

@@ -52,7 +52,7 @@ def end(report: "Report", gate: "Gate | None" = None) -> None:
         fail("; ".join(report.errors))
     if gate is not None:
         gate.end(report)
-    elif not all(one.decided for one in report.layers):
+    elif not report.decided:
         raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
 
 

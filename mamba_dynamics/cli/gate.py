@@ -76,7 +76,9 @@ class Gate:
         }
 
     def _decided(self, report: "Report") -> bool:
-        """Whether the level decides every layer and no theorem is contradicted by its tokens."""
+        """Whether the level decides every layer, nothing was left out and no theorem is contradicted by its tokens."""
+        if report.left_out:
+            return False
         agree = all(layer.tokens is None or layer.tokens.agreement is not Truth.FAILS for layer in report.layers)
         return agree and all(Scenario.UNDECIDED not in self._shown(layer) for layer in report.layers)
 

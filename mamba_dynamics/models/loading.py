@@ -44,7 +44,6 @@ def load_norm(norm: RMSNorm, dtype: Precision, groups: int = 1) -> RMSNormalisat
 
 def load_mamba1_selection(layer: S6Layer, conv: Convolution, dtype: Precision = "float32") -> Mamba1Selection:
     """The selective part of a Mamba-1 mixer from its S6 layer and convolution alone."""
-    assert layer.dt_up is not None
     assert layer.D_skip is not None
     norms = layer.norms
     return Mamba1Selection(
@@ -52,7 +51,7 @@ def load_mamba1_selection(layer: S6Layer, conv: Convolution, dtype: Precision = 
         S_B=_as(layer.S_B[0], dtype),
         S_C=_as(layer.S_C[0], dtype),
         dt_down=_as(layer.dt_down[0], dtype),
-        dt_up=_as(layer.dt_up[0], dtype),
+        dt_up=None if layer.dt_up is None else _as(layer.dt_up[0], dtype),
         dt_bias=_as(layer.dt_bias[0], dtype),
         a=_as(layer.a[0], dtype),
         D_skip=_as(layer.D_skip[0], dtype),

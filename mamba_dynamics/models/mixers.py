@@ -87,14 +87,15 @@ class AbstractSelection(eqx.Module):
 class Mamba1Selection(AbstractSelection):
     """B, C and delta read the scan's own input x, each channel with its own step size and N decay rates.
 
-    `conv` is None where there is no convolution (and no SiLU) before the scan.
+    `conv` is None where there is no convolution (and no SiLU) before the scan, `dt_up` where `dt_down` (E, E) is the
+    whole of S_Delta.
     """
 
     conv: CausalConvolution | None
     S_B: Float[AnyArray, "N E"]
     S_C: Float[AnyArray, "N E"]
     dt_down: Float[AnyArray, "R E"]
-    dt_up: Float[AnyArray, "E R"]
+    dt_up: Float[AnyArray, "E R"] | None
     dt_bias: Float[AnyArray, " E"]
     a: Float[AnyArray, "E N"]
     D_skip: Float[AnyArray, " E"]
@@ -118,7 +119,7 @@ class Mamba1Selection(AbstractSelection):
 
     def raw_step_sizes(self, low: Float[Array, "L R"]) -> Float[Array, "L E"]:
         """S_Delta x + b, before softplus."""
-        return matmul(low, jnp.asarray(self.dt_up).T) + self.dt_bias
+        return (low if self.dt_up is None else matmul(low, jnp.asarray(self.dt_up).T)) + self.dt_bias
 
     def step_sizes(self, low: Float[Array, "L R"]) -> Float[Array, "L E"]:
         return jax.nn.softplus(self.raw_step_sizes(low))

@@ -149,7 +149,8 @@ def _block_tensors(block: Block, biased: bool) -> Tensors:
         "mixer.conv1d.bias": conv_bias,
         "mixer.in_proj.weight": np.concatenate([in_x.weight, in_z.weight]),
         "mixer.x_proj.weight": np.concatenate([selection.dt_down, selection.S_B, selection.S_C]),
-        "mixer.dt_proj.weight": selection.dt_up,
+        # S_Delta of full rank is the product of itself and the identity, which the layout can say.
+        "mixer.dt_proj.weight": np.eye(len(selection.dt_down)) if selection.dt_up is None else selection.dt_up,
         "mixer.dt_proj.bias": selection.dt_bias,
         "mixer.out_proj.weight": out_proj.weight,
     }

@@ -32,7 +32,7 @@ class DefiniteSelection(AbstractSelection):
     conv: CausalConvolution | None
     definite: DefiniteProjection
     dt_down: Float[AnyArray, "R E"]
-    dt_up: Float[AnyArray, "E R"]
+    dt_up: Float[AnyArray, "E R"] | None
     dt_bias: Float[AnyArray, " E"]
     a: Float[AnyArray, "E N"]
     D_skip: Float[AnyArray, " E"]

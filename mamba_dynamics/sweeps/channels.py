@@ -98,6 +98,7 @@ def _chosen(given: Any, count: int, what: str) -> list[int]:
 def _layer(checkpoint: Checkpoint, index: int) -> S6Layer:
     layer = checkpoint.layer(index)
     reasons = {
+        "tensors that were not understood": bool(checkpoint.layers[index].left_out),
         "norms on B, C or Delta": layer.norms.any,
         f"projections that read {layer.acts_on}": not layer.closed,
         f"{layer.groups} groups": layer.groups != 1,

@@ -1,0 +1,43 @@
+"""`adapter_config.json`: what PEFT writes about the adapters beside a model's weights; here, the scale of LoRA.
+
+W + s B A,   s = lora_alpha / r,  or lora_alpha / sqrt(r) with use_rslora
+"""
+
+import math
+from dataclasses import dataclass
+
+from .config import Config, read_config
+from .folder import Folder
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The scale of all adapters of a checkpoint."""
+
+    alpha: float
+    square_root: bool
+
+    def scale(self, rank: int) -> tuple[float, str]:
+        """The factor s of B A for factors of a rank, and how it was found."""
+        root = math.sqrt(max(rank, 1)) if self.square_root else max(rank, 1)
+        below = f"sqrt({rank})" if self.square_root else str(rank)
+        return self.alpha / root, f"{self.alpha:g} / {below} by {ADAPTER_CONFIG}"
+
+
+def read_adapters(folder: Folder) -> Adapters | None:
+    """The adapters' scale, or None where there is no config of LoRA, or one that changes the formula.
+
+    Raises what `read_config` does.
+    """
+    config = read_config(folder, ADAPTER_CONFIG)
+    return None if config is None else _adapters(config)
+
+
+def _adapters(config: Config) -> Adapters | None:
+    alpha = config.number("lora_alpha")
+    changed = any(config.values.get(key) for key in ("use_dora", "fan_in_fan_out", "alpha_pattern", "lora_bias"))
+    if alpha is None or not math.isfinite(alpha) or changed:
+        return None
+    return Adapters(alpha, bool(config.values.get("use_rslora")))
