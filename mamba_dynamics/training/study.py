@@ -30,7 +30,7 @@ import numpy as np
 from .._devices import on_processors_only
 from .._documents import to_json
 from .._errors import TrainingDiverged, TrainingError
-from .._files import write_whole
+from .._files import folder_inside, write_whole
 from .._stop import starting_processes
 from ..checkpoints.base import shown
 from .experiment import Experiment, checked_record, experiment_from, read_table
@@ -183,7 +183,7 @@ def _one_run(study: Study, arm: str, seed: int, data, folder: Path) -> dict[str,
     from .run_folder import logged
 
     experiment = study.experiment(arm, seed)
-    into = folder / "runs" / arm / str(seed)
+    into = folder_inside(folder, "runs", arm, str(seed))
     record: dict[str, Any] = {"arm": arm, "seed": seed}
     try:
         trained = run(experiment, data=data, out=into)

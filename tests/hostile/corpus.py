@@ -331,6 +331,13 @@ TOKENS = {
     "one axis too many": saved(np.ones((1, 3, 32))),
     "no tokens": saved(np.ones((0, 32))),
     "no array": b"hello",
+    "an axis that is a truth": npy("{'descr':'<f8','fortran_order':False,'shape':(True,1)}\n", bytes(8)),
+    "a huge axis beside an empty one": npy("{'descr':'<f8','fortran_order':False,'shape':(0,4611686018427387904)}\n"),
+    "a signalling NaN": npy("{'descr':'<f4','fortran_order':False,'shape':(1,1)}\n", b"\1\0\xa0\x7f"),
+    "sizes whose product overflows": npy("{'descr':'<f8','fortran_order':False,'shape':(4294967296,4294967297)}\n"),
+    "a thousand axes": npy("{'descr':'<f8','fortran_order':False,'shape':(%s)}\n" % ("1," * 1000)),
+    "fields": npy("{'descr':[('a','<f8')],'fortran_order':False,'shape':(1,1)}\n", bytes(8)),
+    "an escape of Python": npy("{'descr':'\\d','fortran_order':False,'shape':(1,1)}\n", bytes(8)),
 }  # fmt: skip
 
 
