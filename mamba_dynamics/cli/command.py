@@ -1,5 +1,6 @@
 """How commands are declared: click's, with help for arguments, defaults that are shown, and errors in one line."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import click
 
 from .._errors import MambaDynamicsError
-from .._stop import READER_GONE, forget_stdout
+from .._stop import READER_GONE
+from .._streams import forget, stdout_fault
 from .output import complain, fail, refuse
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
@@ -73,7 +75,8 @@ class Group(click.Group):
         try:
             code = super().main(*args, standalone_mode=False, **settings)
         except click.exceptions.NoArgsIsHelpError as nothing:
-            nothing.show()
+            with contextlib.suppress(OSError):
+                nothing.show()
             code = nothing.exit_code
         except click.UsageError as wrong:
             about = "mamba-dynamics" if wrong.ctx is None else wrong.ctx.command_path
@@ -81,7 +84,21 @@ class Group(click.Group):
             code = wrong.exit_code
         except click.Abort:
             code = 130
+        except SystemExit:
+            # So click ends where the reader of a help text went away.
+            forget(1)
+            code = READER_GONE
+        except OSError as error:
+            code = code_of(stdout_fault() or error)
         raise SystemExit(code)
+
+
+def code_of(fault: OSError) -> int:
+    """The exit code where stdout cannot be written, which is told unless its reader went away."""
+    if isinstance(fault, BrokenPipeError):
+        return READER_GONE
+    complain(f"expected to write to stdout, found: {fault.strerror}")
+    return 1
 
 
 def command(run: Callable[..., None]) -> Command:
@@ -117,16 +134,16 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
             run(*args, **kwargs)
         except MambaDynamicsError as error:
             fail(str(error))
-        except BrokenPipeError:
-            forget_stdout()
-            raise click.exceptions.Exit(READER_GONE) from None
         except OSError as error:
+            fault = stdout_fault()
+            if fault is not None or isinstance(error, BrokenPipeError):
+                raise click.exceptions.Exit(code_of(fault or error)) from None
             where = f" {error.filename}" if error.filename else ""
             fail(f"expected to read or write{where or ' files and stdout'}, found: {error.strerror or error}")
         except MemoryError:
             fail("expected enough memory, found too little: give fewer tokens or layers, or another machine")
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            complain("interrupted")
             raise click.exceptions.Exit(130) from None
 
     return guarded
