@@ -76,6 +76,9 @@ class RunFolder:
 
         write_whole(self.path / STATE, write)
 
+    def has_checkpoint(self) -> bool:
+        return (self.path / STATE).exists()
+
     def save_best(self, model: Any) -> None:
         write_whole(self.path / BEST, lambda out: eqx.tree_serialise_leaves(out, model))
 

@@ -39,6 +39,8 @@ from .statistics import ALPHA, detectable, holm, paired_effect
 RESULTS = "results.json"
 #: Seeds of a study: more are a mistake.
 MOST_SEEDS = 10_000
+#: Runs of a study, each with a process's memory and a folder.
+MOST_RUNS = 100_000
 
 Metric = Literal["bits", "accuracy"]
 Expected = Literal["better", "worse", "equal", ""]
@@ -111,6 +113,8 @@ def read_study(name: str | PathLike[str], changes: dict[str, str] | None = None)
         raise TrainingError(
             f"expected arms and 1 to {MOST_SEEDS} seeds, found {len(arms)} and {shown(study.seeds)}: mend the spec"
         )
+    if len(arms) * study.seeds > MOST_RUNS:
+        raise TrainingError(f"expected at most {MOST_RUNS} runs, found {len(arms) * study.seeds}: take fewer seeds or arms")
     for contrast in study.contrasts:
         for arm in (contrast.arm, contrast.against):
             if arm not in arms:
