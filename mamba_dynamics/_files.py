@@ -56,7 +56,7 @@ def append_line(target: Path, line: bytes) -> None:
 def folder_inside(top: Path, *parts: str) -> Path:
     """The folder top/parts[0]/parts[1]/..., made where it is missing.
 
-    `top` may be a link, as the user says. Raises `OSError` where one of the parts is a link: it would lead out of `top`.
+    `top` may be a link, as the user says. Raises `OSError` where one of the parts is a link, which would lead out.
     """
     top.mkdir(parents=True, exist_ok=True)
     for part in parts:

@@ -19,8 +19,8 @@ from .._layer import Multipliers
 from .config import Config, Range
 from .sizes import Fact
 
-#: What models have is far within: an epsilon of a norm, the factor d_inner / d_model, Falcon-H1's multipliers. A limit of
-#: step sizes may be infinite.
+#: What models have is far within: an epsilon of a norm, the factor d_inner / d_model, Falcon-H1's multipliers. A limit
+#: of step sizes may be infinite.
 EPSILON, EXPANSION, MULTIPLIER = Range(0, 1, above=True), Range(0, 1e6, above=True), Range(-1e30, 1e30)
 STEP_LIMIT = Range(0, math.inf)
 #: A least step size beyond this is no step size.

@@ -44,7 +44,7 @@ class NpyHeader(NamedTuple):
     dtype: np.dtype
 
     @property
-    def count(self) -> int:
+    def numbers(self) -> int:
         return math.prod(self.shape)
 
 

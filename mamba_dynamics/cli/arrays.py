@@ -111,9 +111,9 @@ def _array(stream: BinaryIO, key: str, file: WeightFile, held: int) -> np.ndarra
     """One array in .npy format as float64; `held` bytes are taken by others already."""
     where = f"{key} of {shown(file.path)}"
     header = read_npy_header(stream, where)
-    require_within(held + _DOUBLE * header.count, file.size, file.path, f"the array {key}")
-    values = np.empty(header.count, np.float64)
-    for start in range(0, header.count, _CHUNK):
+    require_within(held + _DOUBLE * header.numbers, file.size, file.path, f"the array {key}")
+    values = np.empty(header.numbers, np.float64)
+    for start in range(0, header.numbers, _CHUNK):
         part = values[start : start + _CHUNK]
         with np.errstate(invalid="ignore"):  # a signalling NaN is found below, as any other
             part[:] = np.frombuffer(_exactly(stream, part.size * header.dtype.itemsize, where), header.dtype)

@@ -54,7 +54,7 @@ def random_cells(table: dict[str, Any]) -> int:
 
 
 def distributions(table: dict[str, Any], several: dict[str, int]) -> dict[str, Any]:
-    """name -> distribution of each random column; x0 (mu, a) stands for every token (state) that has none of its own."""
+    """name -> distribution of each column; x0 (mu, a) stands for every token (state) that has none of its own."""
     wanted = {name: value for name, value in table.items() if name not in ("cells", "design")}
     if not wanted:
         raise SweepError("expected a distribution in [random], found none: add one, as mu = {uniform = [-1, 1]}")

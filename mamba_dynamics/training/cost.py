@@ -55,7 +55,12 @@ class Cost:
         """Raise `TrainingError`, with the number, for what is beyond a bound."""
         bounds = (
             (self.sizes.layers, MOST_LAYERS, "layers", "make model.layers smaller"),
-            (_OF_WEIGHT * self.weights, MOST_WEIGHTS, "bytes for weights and what trains them", "make the model smaller"),
+            (
+                _OF_WEIGHT * self.weights,
+                MOST_WEIGHTS,
+                "bytes for weights and what trains them",
+                "make the model smaller",
+            ),
             (self.batch, MOST_BATCH, "bytes for a batch in the model", "make batch, length or the model smaller"),
             (self.log, MOST_LOG, "bytes for the log", "evaluate less often"),
         )

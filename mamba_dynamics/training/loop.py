@@ -90,11 +90,12 @@ def train(
         losses.append(float(loss))
         _require_finite(folder, now, "a finite loss", losses[-1])
         progress(now, recipe.steps, losses[-1] / math.log(2), read / (time.perf_counter() - began))
-        evaluates, saves = (now % every == 0 or now == recipe.steps for every in (recipe.evaluate_every, recipe.save_every))
-        if evaluates or saves:
-            # An update may leave no number behind, which the next loss would show: too late for a checkpoint.
-            if not _all_finite(state):
-                raise _diverged(folder, now, "finite weights", "some that are not")
+        evaluates, saves = (
+            now % every == 0 or now == recipe.steps for every in (recipe.evaluate_every, recipe.save_every)
+        )
+        # An update may leave no number behind, which the next loss would show: too late for a checkpoint.
+        if (evaluates or saves) and not _all_finite(state):
+            raise _diverged(folder, now, "finite weights", "some that are not")
         if evaluates:
             found = _evaluate(apply, state.model, task)
             _require_finite(folder, now, "a finite loss on what is held out", found["bits"])

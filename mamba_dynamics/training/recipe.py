@@ -9,7 +9,6 @@ import optax
 
 from .._errors import TrainingError
 
-
 #: Numbers of a recipe beyond these train nothing, and float32 holds none beyond 3e38.
 LEAST, LARGEST = 1e-30, 1e6
 #: Steps are counted in 32 bits.

@@ -114,7 +114,9 @@ def read_study(name: str | PathLike[str], changes: dict[str, str] | None = None)
             f"expected arms and 1 to {MOST_SEEDS} seeds, found {len(arms)} and {shown(study.seeds)}: mend the spec"
         )
     if len(arms) * study.seeds > MOST_RUNS:
-        raise TrainingError(f"expected at most {MOST_RUNS} runs, found {len(arms) * study.seeds}: take fewer seeds or arms")
+        raise TrainingError(
+            f"expected at most {MOST_RUNS} runs, found {len(arms) * study.seeds}: take fewer seeds or arms"
+        )
     for contrast in study.contrasts:
         for arm in (contrast.arm, contrast.against):
             if arm not in arms:

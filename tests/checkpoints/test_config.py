@@ -148,7 +148,19 @@ def test_a_config_that_is_no_regular_file(tmp_path):
 #: As they stand in the text: beyond float64, beyond 64 bits, of another kind, and no numbers.
 NASTY = [
     *("1" + "0" * 400, "-1" + "0" * 400, "1e400", "-1e400", "1e308", "-1e308", "5e-324", "1e-308", "NaN", "Infinity"),
-    *("-Infinity", "0", "-0.0", "-1", "0.5", "1e-3", str(2**31), str(2**53 + 1), str(2**63 - 1), str(2**63), str(2**64)),
+    *(
+        "-Infinity",
+        "0",
+        "-0.0",
+        "-1",
+        "0.5",
+        "1e-3",
+        str(2**31),
+        str(2**53 + 1),
+        str(2**63 - 1),
+        str(2**63),
+        str(2**64),
+    ),
     *("true", "null", '"1e400"', '"NaN"', '"Infinity"', '{"__float__": "NaN"}', '{"__float__": 1e400}', "[]", "[1, 2]"),
     *("[1e400, 1e400]", "[1e308, 1e308]", "[0, 1" + "0" * 400 + "]", "[0, 0]", "[-1e400, 1]", "[0, 1, 2, 3, 1e308]"),
 ]
@@ -178,7 +190,9 @@ def judged(folder) -> None:
 
 
 @pytest.mark.parametrize("without_inner", [False, True])
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in FIXTURES.glob("*/config.json") if path.parent.name != "mamba_vision"))
+@pytest.mark.parametrize(
+    "name", sorted(path.parent.name for path in FIXTURES.glob("*/config.json") if path.parent.name != "mamba_vision")
+)
 def test_any_number_in_any_field_is_read_rightly_or_refused_in_one_line(tmp_path, name, without_inner):
     shutil.copytree(FIXTURES / name, tmp_path, dirs_exist_ok=True)
     config = json.loads((tmp_path / "config.json").read_text())

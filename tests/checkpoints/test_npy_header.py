@@ -10,7 +10,10 @@ import pytest
 from mamba_dynamics import CheckpointError
 from mamba_dynamics.checkpoints.npy_header import read_npy_header
 
-NUMBERS = [f"{order}{kind}" for order in "<>" for kind in ("f2", "f4", "f8", "i2", "i4", "i8", "u2", "u8")] + ["|i1", "|u1"]
+NUMBERS = [f"{order}{kind}" for order in "<>" for kind in ("f2", "f4", "f8", "i2", "i4", "i8", "u2", "u8")] + [
+    "|i1",
+    "|u1",
+]
 
 
 def saved(array: np.ndarray, version: tuple[int, int] | None = None) -> bytes:
@@ -40,7 +43,7 @@ def test_what_numpy_writes_is_read(kind, version):
         assert header.shape == array.shape
         assert header.dtype == array.dtype
         assert header.fortran == (array.flags.f_contiguous and not array.flags.c_contiguous)
-        assert header.count * array.itemsize == len(data) - stream.tell()
+        assert header.numbers * array.itemsize == len(data) - stream.tell()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_what_is_cut_short_is_refused(data):
 
 def test_what_is_accepted_is_what_numpy_accepts():
     rng = random.Random(0)
-    signs, accepted = list("{}()'\",: <>=f8i4L0129TrueFalse") + [" ", "True", "(", "),"], 0
+    signs, accepted = [*"{}()'\",: <>=f8i4L0129TrueFalse", " ", "True", "(", "),"], 0
     for _ in range(20_000):
         text = list(rng.choice([described(), described("(3,)"), described("()")]))
         for _ in range(rng.randint(0, 3)):

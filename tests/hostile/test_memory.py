@@ -185,7 +185,9 @@ def test_no_text_takes_more_memory_than_its_file_allows(tmp_path):
 
 
 def test_an_honest_header_of_100_000_tensors_is_read(tmp_path):
-    names = [f"model.backbone.layers.{i % 99:02}.mixer.experts.{i // 99:04}.up_projection.weight" for i in range(100_000)]
+    names = [
+        f"model.backbone.layers.{i % 99:02}.mixer.experts.{i // 99:04}.up_projection.weight" for i in range(100_000)
+    ]
     step = 2 * 1024 * 64
     header = {
         name: {"dtype": "BF16", "shape": [1024, 64], "data_offsets": [i * step, (i + 1) * step]}

@@ -151,7 +151,10 @@ WRONG = {
     "a truth in a list": (with_parts(grid={"mu": [True]}), "list of numbers"),
     "nan in a list": (with_parts(grid={"mu": [float("nan")]}), "list of numbers"),
     "a number beyond float64 in a list": (with_parts(grid={"mu": [1.0, 10**400]}), "list of numbers"),
-    "a count beyond 64 bits": (with_parts(grid={"mu": {"linspace": [1, 2, 2**64]}}), "at most 100000000 cells, found about 10.19"),
+    "a count beyond 64 bits": (
+        with_parts(grid={"mu": {"linspace": [1, 2, 2**64]}}),
+        "at most 100000000 cells, found about 10.19",
+    ),
     "a fixed number beyond float64": (with_parts(fixed=BASE["fixed"] | {"a": 10**400}), "number"),
     "a value twice": (with_parts(grid={"mu": [1.0, 1.0]}), "once, found some twice"),
     "unknown kind": (with_parts(grid={"mu": {"geomspace": [1, 2, 3]}}), "linspace"),

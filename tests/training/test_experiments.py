@@ -253,8 +253,9 @@ def test_any_number_in_any_field_makes_a_model_or_gets_one_line(kind, part):
                 if max(experiment.model.width, experiment.model.states, experiment.task.length) < 1000:
                     build_model(experiment, build_task(experiment, None))
             except MambaDynamicsError as error:
-                assert str(error).isprintable(), (key, value)
-                assert len(str(error)) < 400, (key, value)
+                line = str(error)
+                assert line.isprintable(), (key, value)
+                assert len(line) < 400, (key, value)
 
 
 #: Each is asked for by one line of a spec; the numbers are the closed forms of `Cost`.
