@@ -77,7 +77,8 @@ def random_columns(table: dict[str, Any], several: dict[str, int], seed: int) ->
         if (high < low and kind != "normal") or (kind == "log_uniform" and low <= 0) or (kind == "normal" and high < 0):
             raise SweepError(f"expected {_RANGES[kind]} for {name} in [random], found [{low:g}, {high:g}]")
     uniform = _sobol(checked, cells, seed) if design == "sobol" else _independent(checked, cells, seed)
-    return {name: _drawn(*checked[name], uniform[name]) for name in checked}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is found by its name
+        return {name: _drawn(*checked[name], uniform[name]) for name in checked}
 
 
 _RANGES = {

@@ -216,3 +216,12 @@ def test_a_spec_that_is_not_there_or_not_toml(tmp_path):
         read_sweep(broken)
     with pytest.raises(SweepError, match="expected a table at 'title'"):
         read_sweep("scenarios", {"title.x": "1"})
+
+
+@pytest.mark.parametrize(
+    "wide", [{"uniform": [-1e308, 1e308]}, {"log_uniform": [5e-324, 1e308]}, {"normal": [1e308, 1e308]}]
+)
+def test_a_distribution_beyond_float64_gets_one_line(wide):
+    table = {"fixed": BASE["fixed"], "random": {"cells": 100, "mu": wide}}
+    with pytest.raises(SweepError, match="^expected finite values for mu_1, found [0-9]+ that are not$"):
+        sweep_from("one", table)
