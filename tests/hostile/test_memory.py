@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,35 @@ def test_an_honest_header_of_100_000_tensors_is_read(tmp_path):
     (found,) = read_apart([path])
     assert found["said"] == "read"
     assert found["bytes"] < allowance(os.stat(path).st_size)
+
+
+TOKENIZER = """
+import sys
+from mamba_dynamics import CheckpointError, open_checkpoint
+from mamba_dynamics.checkpoints.tokenizer import tokenizer_of
+
+def kilobytes(name):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
+
+checkpoint = open_checkpoint(sys.argv[1])
+before = kilobytes("VmRSS")
+try:
+    tokenizer_of(checkpoint, 300).ids("text")
+except CheckpointError as error:
+    print(1000 * (kilobytes("VmHWM") - before), error)
+"""
+
+
+@pytest.mark.skipif(find_spec("tokenizers") is None, reason="the extra that reads tokenizers is not installed")
+def test_a_tokenizer_of_30_mb_takes_no_more_here_than_its_file_allows(tmp_path):
+    fixture = Path(__file__).resolve().parents[1] / "fixtures" / "mamba"
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / name).write_bytes((fixture / name).read_bytes())
+    text = '{"a": "' + "x" * 30_000_000 + '\U0001f600"}'
+    (tmp_path / "tokenizer.json").write_bytes(text.encode())
+    done = subprocess.run(
+        [sys.executable, "-c", TOKENIZER, str(tmp_path)], capture_output=True, text=True, timeout=300, check=True
+    )
+    took, said = done.stdout.split(" ", 1)
+    assert "expected a tokenizer" in said
+    assert int(took) < allowance(len(text)) + OWN
