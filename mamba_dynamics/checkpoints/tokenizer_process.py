@@ -1,7 +1,7 @@
 """The `tokenizers` library in a process of its own, run as a script: a stranger's tokenizer may ask for anything.
 
-It reads a line with one JSON object {"memory": bytes, "seconds": n, "encode": text | null, "decode": [id, ...]} and then
-the tokenizer's file on stdin, and writes {"ids": [...]}, {"pieces": [...]} or {"error": text} on stdout. Rules in a
+It reads a line with one JSON object {"memory": bytes, "seconds": n, "encode": text | null, "decode": [id, ...]} and the
+tokenizer's file on stdin, and writes {"ids": [...]}, {"pieces": [...]} or {"error": text} on stdout. Rules in a
 tokenizer can double a text forty times over or compare it without end; the limits are the system's, and end this
 process only.
 """

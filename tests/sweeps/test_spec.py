@@ -223,5 +223,5 @@ def test_a_spec_that_is_not_there_or_not_toml(tmp_path):
 )
 def test_a_distribution_beyond_float64_gets_one_line(wide):
     table = {"fixed": BASE["fixed"], "random": {"cells": 100, "mu": wide}}
-    with pytest.raises(SweepError, match="^expected finite values for mu_1, found [0-9]+ that are not$"):
+    with pytest.raises(SweepError, match=r"^expected finite values for mu_1, found [0-9]+ that are not$"):
         sweep_from("one", table)
