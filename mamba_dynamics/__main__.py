@@ -7,10 +7,12 @@ import gc
 import os
 
 from ._stop import end_by_signals
+from ._streams import open_closed_streams
 
 
 def main() -> None:
     """Run the command line."""
+    open_closed_streams()
     end_by_signals()
     # numpy's matrices are narrow here: a second thread of its linear algebra would only wait for a core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,37 +1,113 @@
-"""Writing files so that a reader finds the old one or the new one, never a part of one."""
+"""Writing files so that a reader finds the old one or the new one, never a part of one.
+
+What is written lies beside its target until it is whole, under a name that nobody can foresee, in a file that did not
+exist: the folder may be a stranger's, and a link left there under a known name would lead the writing to another file.
+A link at the target itself is replaced, and what it led to stays as it is.
+"""
 
 import contextlib
+import errno
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-#: Temporary files that are being written, for a process that is told to end.
+#: Temporary files and folders that are being written, for a process that is told to end.
 _unfinished: set[Path] = set()
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_APPENDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+# Opening a pipe must not wait for its reader.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+#: Bytes of a target's name that are repeated in the temporary one: file systems allow 255 in all.
+_NAME_BYTES = 100
 
 
 def write_whole(target: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a new file and put it in its place in one step; nothing is left of one that fails."""
-    with in_its_place(target, target.with_name(f".{target.name}.partial")) as temporary, temporary.open("wb") as out:
-        write(out)
+    with _unfinished_beside(target) as temporary:
+        with os.fdopen(os.open(temporary, _NEW | _SAFELY, 0o666), "wb") as out:
+            write(out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Inside, a new folder is filled; it then becomes `target`, which must not exist, or is removed if that failed."""
+    with _unfinished_beside(target) as temporary:
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+
+
+def append_line(target: Path, line: bytes) -> None:
+    """Add a line to a regular file, and wait until it is on the disk. Raises `OSError` for a link or anything else."""
+    with os.fdopen(os.open(target, _APPENDED | _SAFELY | _AT_ONCE, 0o666), "ab") as out:
+        out.write(line)
         out.flush()
         os.fsync(out.fileno())
 
 
-@contextlib.contextmanager
-def in_its_place(target: Path, temporary: Path) -> Iterator[Path]:
-    """Inside, `temporary` is written; it then takes the place of `target`, or is removed if that failed."""
-    _unfinished.add(temporary)
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-        _unfinished.discard(temporary)
+def folder_inside(top: Path, *parts: str) -> Path:
+    """The folder top/parts[0]/parts[1]/..., made where it is missing.
+
+    `top` may be a link, as the user says. Raises `OSError` where one of the parts is a link, which would lead out.
+    """
+    top.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        top = top / part
+        if top.is_symlink():
+            raise OSError(errno.ELOOP, "a link in place of a folder", str(top))
+        top.mkdir(exist_ok=True)
+    return top
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what a killed process left of `target`; to be called when nobody writes it."""
+    start = _start(target)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for name in os.listdir(target.parent):
+            token = name.removeprefix(start).removesuffix(_END)
+            if name == f"{start}{token}{_END}" and len(token) == _TOKEN and set(token) <= set("0123456789abcdef"):
+                _remove(target.with_name(name))
 
 
 def discard_unfinished() -> None:
     """Remove what is being written, in a process that ends before it is whole."""
     for temporary in list(_unfinished):
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
+
+
+_END = ".partial"
+#: Letters of what nobody can foresee.
+_TOKEN = 32
+
+
+def _start(target: Path) -> str:
+    name = os.fsencode(target.name)[:_NAME_BYTES].decode("utf-8", "ignore")
+    return f".{name}."
+
+
+@contextlib.contextmanager
+def _unfinished_beside(target: Path) -> Iterator[Path]:
+    """A new name beside `target`; nothing is left under it afterwards."""
+    temporary = target.with_name(f"{_start(target)}{secrets.token_hex(_TOKEN // 2)}{_END}")
+    _unfinished.add(temporary)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+        _unfinished.discard(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    if temporary.is_dir() and not temporary.is_symlink():
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink(missing_ok=True)

@@ -228,7 +228,10 @@ class S6Layer:
         low = np.asarray(tokens, float) @ self.dt_down[group].T
         norm = self.norms.dt
         if norm is not None:
-            low = low / np.sqrt(np.mean(low**2, axis=1, keepdims=True) + norm.eps)
+            # Powers of two change no digit, and keep squares of large numbers finite.
+            exponents = np.maximum(np.frexp(np.abs(low).max(axis=1, keepdims=True, initial=0.0))[1], 0)
+            low = np.ldexp(low, -exponents)
+            low = low / np.sqrt(np.mean(low**2, axis=1, keepdims=True) + np.ldexp(norm.eps, -2 * exponents))
             low = low if norm.weight is None else low * norm.weight
         raw = low if self.dt_up is None else low @ self.dt_up[group].T
         return self.multipliers.dt * raw + self.dt_bias[group]

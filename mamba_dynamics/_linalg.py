@@ -234,6 +234,8 @@ def quadratic_form(B_map: FloatArray, C_map: FloatArray, tokens: FloatArray) -> 
 
 def alignment(B_map: FloatArray, C_map: FloatArray, tokens: FloatArray) -> FloatArray:
     """cos of the angle between S_C x and S_B x for tokens (L, D), shape (L,); NaN where either is zero."""
+    # The angle does not depend on a token's length, whose square float64 may not hold.
+    tokens = np.ldexp(tokens, -np.frexp(np.abs(tokens).max(axis=1, initial=0.0))[1][:, None])
     B, C = tokens @ scaled(B_map)[0].T, tokens @ scaled(C_map)[0].T
     sizes = np.linalg.norm(B, axis=1) * np.linalg.norm(C, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -16,6 +16,8 @@ from .checkpoints.files import open_regular
 
 #: A spec has a few kilobytes, and a dotted key a few parts.
 MOST_BYTES, MOST_DOTS = 200_000, 64
+#: The parser takes a kilobyte or two for each part of a dotted table's name.
+MOST_DOTS_IN_ALL = 40_000
 
 
 def read_toml(path: Path, error: type[MambaDynamicsError]) -> dict[str, Any]:
@@ -37,6 +39,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     """The table that a text holds; a plain `ValueError` for anything else."""
     if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
         raise ValueError(f"a line with more than {MOST_DOTS} dots")
+    if text.count(".") > MOST_DOTS_IN_ALL:
+        raise ValueError(f"more than {MOST_DOTS_IN_ALL} dots")
     try:
         return tomllib.loads(text)
     except RecursionError:

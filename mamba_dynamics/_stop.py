@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -96,9 +95,3 @@ def _give_back_semaphores() -> None:
     if "multiprocessing.util" in sys.modules:
         with contextlib.suppress(Exception):
             sys.modules["multiprocessing.util"]._run_finalizers(0)
-
-
-def forget_stdout() -> None:
-    """What is left in the buffer of stdout goes nowhere: it cannot be written."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(Path(os.devnull), os.O_WRONLY), 1)

@@ -60,10 +60,16 @@ class TokenStatistics:
             * np.stack([alignment(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]),
             q=layer.gain
             * np.stack([quadratic_form(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]),
-            raw_step_mean=np.stack([one.mean(axis=1) for one in raw]),
+            raw_step_mean=np.stack([_means(one) for one in raw]),
             raw_step_min=np.stack([one.min(axis=1) for one in raw]),
             raw_step_max=np.stack([one.max(axis=1) for one in raw]),
         )
+
+
+def _means(raw: FloatArray) -> FloatArray:
+    """Each token's mean step size before softplus; infinite where the sum of its step sizes is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return raw.mean(axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,14 +5,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
 from mamba_dynamics import STYLE
+from mamba_dynamics._files import folder_inside, write_whole
 
 from .catalogue import Data, PaperFigure
-from .store import DATA, fingerprint, read, with_temporary, write
+from .store import DATA, fingerprint, read, write
 
 # Subsetting fonts for the PDF tells of their time stamps.
 logging.getLogger("fontTools").setLevel(logging.ERROR)
@@ -60,12 +62,14 @@ def draw(figure: PaperFigure, data: Data, folder: Path, formats: Sequence[str] =
     """The pictures, one file a format."""
     import matplotlib.pyplot as plt
 
+    folder_inside(folder.parent, folder.name)
     files = tuple(folder / f"{figure.name}.{ending}" for ending in formats)
     with mpl.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
         picture = figure.plot(data)
         try:
             for file, ending in zip(files, formats, strict=True):
-                with_temporary(file, lambda path, ending=ending: picture.savefig(path, metadata=METADATA[ending]))
+                settings: dict[str, Any] = {"format": ending, "metadata": METADATA[ending]}
+                write_whole(file, lambda out, settings=settings: picture.savefig(out, **settings))
         finally:
             plt.close(picture)
     return files

@@ -1,17 +1,15 @@
 """A figure's data on disk: one npz of plain arrays, written whole or not at all, and never read when it is stale."""
 
 import hashlib
-import os
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import mamba_dynamics
-from mamba_dynamics._files import in_its_place
+from mamba_dynamics._files import folder_inside, write_whole
 
 from .catalogue import FOLDER, Data, PaperFigure
 
@@ -55,13 +53,4 @@ def write(folder: Path, data: Data, found: str, seconds: float = np.nan) -> None
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"expected plain arrays, found objects in {name!r}")
     arrays: dict[str, Any] = {**data, FINGERPRINT: np.asarray(found), SECONDS: np.asarray(seconds)}
-    with_temporary(folder / DATA, lambda path: np.savez_compressed(path, **arrays))
-
-
-def with_temporary(target: Path, write_to: Callable[[Path], object]) -> None:
-    """Let `write_to` write a file beside `target` and then put it in its place in one step."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last, as numpy and matplotlib go by it.
-    temporary = target.with_name(f".{os.getpid()}-{target.name}")
-    with in_its_place(target, temporary):
-        write_to(temporary)
+    write_whole(folder_inside(folder.parent, folder.name) / DATA, lambda file: np.savez_compressed(file, **arrays))

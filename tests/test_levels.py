@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "mamba_dynamics"
 
 LEVELS = [
-    {"_close_names", "_files", "_devices"},
+    {"_close_names", "_files", "_devices", "_streams"},
     {"_stop", "_errors", "_first_step", "_outcomes", "sample", "style"},
     {"_allowance", "_layer", "_layer_choice", "_linalg", "_documents", "_consensus", "_token_budget", "plotting"},
     {"certificates"},

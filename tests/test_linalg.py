@@ -159,3 +159,12 @@ def test_token_quantities():
     np.testing.assert_allclose(channel_mu(B, C), np.diag(M), rtol=1e-12)
     assert np.isnan(alignment(B, C, np.zeros((1, 6)))[0])
     np.testing.assert_allclose(alignment(np.ldexp(B, -1000), C, x), cosine, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e308, 1e160, 1e-200, 5e-324])
+def test_the_alignment_does_not_depend_on_a_token_s_length(size):
+    tokens = np.array([[1.0, 1.0], [1.0, 0.0], [-1.0, 1.0]])
+    B_map, C_map = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.0, -1.0]])
+    with np.errstate(all="raise", under="ignore"):
+        found = alignment(B_map, C_map, size * tokens)
+    np.testing.assert_allclose(found, [0.0, 1.0, 0.0], atol=1e-15)

@@ -16,9 +16,15 @@ from typing import Any
 
 from .._errors import CheckpointError, CorruptFile
 from .._layer import Multipliers
-from .config import Config
+from .config import Config, Range
 from .sizes import Fact
 
+#: What models have is far within: an epsilon of a norm, the factor d_inner / d_model, Falcon-H1's multipliers. A limit
+#: of step sizes may be infinite.
+EPSILON, EXPANSION, MULTIPLIER = Range(0, 1, above=True), Range(0, 1e6, above=True), Range(-1e30, 1e30)
+STEP_LIMIT = Range(0, math.inf)
+#: A least step size beyond this is no step size.
+LARGEST_LEAST_STEP = 1e6
 #: Epsilon of the RMS norms in every architecture that has them, where the config is silent.
 DEFAULT_NORM_EPS = 1e-6
 
@@ -218,7 +224,7 @@ def describe(config: Config | None) -> Description:
         model_type=model_type,
         sizes=sizes,
         layers=_fact(config, row.layers),
-        norm_eps=config.number(row.norm_eps) if row.norm_eps else None,
+        norm_eps=config.number(row.norm_eps, EPSILON) if row.norm_eps else None,
         **(_multipliers(config) if row.name == "falcon_h1" else {}),
         dt_limit=_dt_limit(config, row.dt_limit),
     )
@@ -239,7 +245,7 @@ def _sizes(row: Architecture, config: Config) -> dict[str, Fact]:
         elif automatic and size == "rank" and "d_model" in sizes:
             sizes[size] = Fact(-(-sizes["d_model"].value // 16), f"{key} = auto in {config.source}")
     if row.expand and "d_inner" not in sizes and "d_model" in sizes:
-        expand = config.number(row.expand)
+        expand = config.number(row.expand, EXPANSION)
         if expand is not None:
             key = row.sizes["d_model"]
             sizes["d_inner"] = Fact(_times(expand, sizes["d_model"].value), f"{row.expand} * {key} in {config.source}")
@@ -247,9 +253,8 @@ def _sizes(row: Architecture, config: Config) -> dict[str, Fact]:
 
 
 def _times(expand: float, width: int) -> int:
-    """The width that a config's factor makes; 0, which no shape agrees with, where the product is no number."""
-    product = expand * min(width, 2**53)
-    return int(product) if math.isfinite(product) else 0
+    """The width that a config's factor makes."""
+    return int(expand * width)
 
 
 def _describe_mamba_ssm(config: Config) -> Description:
@@ -263,7 +268,7 @@ def _describe_mamba_ssm(config: Config) -> Description:
     defaults = Config(_MAMBA_SSM_DEFAULTS[kind], f"the defaults of mamba_ssm's {kind}")
     keys = {"d_state": "d_state", "d_conv": "d_conv", "head_dim": "headdim", "groups": "ngroups"}
     found = {size: _fact(inner, key) or _fact(defaults, key) for size, key in keys.items()}
-    d_model, expand = config.integer("d_model") or 0, inner.number("expand") or 2
+    d_model, expand = config.integer("d_model") or 0, inner.number("expand", EXPANSION) or 2
     found["d_model"] = _fact(config, "d_model")
     found["d_inner"] = _fact(inner, "d_ssm") or Fact(_times(expand, d_model), f"expand * d_model in {config.source}")
     found["rank"] = None if inner.values.get("dt_rank") in (None, "auto") else _fact(inner, "dt_rank")
@@ -277,18 +282,21 @@ def _describe_mamba_ssm(config: Config) -> Description:
 
 def _multipliers(config: Config) -> dict[str, Any]:
     """Falcon-H1: the input and the rows [z, x, B, C, dt] of in_proj each carry a factor, a bias only the second."""
-    whole = config.number("ssm_in_multiplier")
+    whole = config.number("ssm_in_multiplier", MULTIPLIER)
     whole = 1.0 if whole is None else whole
-    _, x, B, C, dt = config.numbers("ssm_multipliers", 5) or (1.0,) * 5
+    _, x, B, C, dt = config.numbers("ssm_multipliers", 5, MULTIPLIER) or (1.0,) * 5
     factors = Multipliers(x=whole * x, B=whole * B, C=whole * C, dt=whole * dt)
     return {"multipliers": factors, "dt_bias_multiplier": dt}
 
 
 def _dt_limit(config: Config, key: str | None) -> tuple[float, float]:
-    limits = config.numbers(key, 2) if key else None
+    limits = config.numbers(key, 2, STEP_LIMIT) if key else None
     if limits is None:
         return 0.0, math.inf
     low, high = limits
-    if not 0 <= low <= high:
-        raise CorruptFile(f"{config.source}: {key} should be two numbers 0 <= low <= high, found {low}, {high}")
+    if not low <= min(high, LARGEST_LEAST_STEP):
+        raise CorruptFile(
+            f"{config.source}: {key} should be two numbers 0 <= low <= high, low at most {LARGEST_LEAST_STEP:g}, found "
+            f"{low:g}, {high:g}; correct config.json"
+        )
     return low, high

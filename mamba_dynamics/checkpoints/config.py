@@ -11,6 +11,7 @@ Infinite numbers appear in three spellings, all accepted: the bare token `Infini
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,28 @@ from .base import shown
 from .folder import Folder
 
 MAX_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a key may have: from `low`, or above it where `above` is true, to `high`.
+
+    NaN lies in no range, and a whole number beyond float64 neither, which has no float that stands for it.
+    """
+
+    low: float
+    high: float
+    above: bool = False
+
+    def holds(self, value: float) -> bool:
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            return False
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+    def __str__(self) -> str:
+        start = f"above {self.low:g}" if self.above else f"from {self.low:g}"
+        end = "" if self.high == math.inf else f" and at most {self.high:g}" if self.above else f" to {self.high:g}"
+        return f"a number {start}{end}"
 
 
 @dataclass(frozen=True)
@@ -42,18 +65,18 @@ class Config:
             raise self._wrong(key, "a positive whole number", value)
         return value
 
-    def number(self, key: str) -> float | None:
+    def number(self, key: str, within: "Range") -> float | None:
         value = self.values.get(key)
-        return None if value is None else self._number(key, value)
+        return None if value is None else self._number(key, value, within)
 
-    def numbers(self, key: str, count: int) -> tuple[float, ...] | None:
-        """A list of `count` numbers."""
+    def numbers(self, key: str, count: int, within: "Range") -> tuple[float, ...] | None:
+        """A list of `count` numbers, each within the range."""
         value = self.values.get(key)
         if value is None:
             return None
         if not isinstance(value, list) or len(value) != count:
             raise self._wrong(key, f"a list of {count} numbers", value)
-        return tuple(self._number(key, item) for item in value)
+        return tuple(self._number(key, item, within) for item in value)
 
     def text(self, key: str) -> str | None:
         value = self.values.get(key)
@@ -70,17 +93,14 @@ class Config:
             raise self._wrong(key, "an object", value)
         return Config(value, f"{key} in {self.source}")
 
-    def _number(self, key: str, value: Any) -> float:
+    def _number(self, key: str, value: Any, within: "Range") -> float:
         if isinstance(value, dict) and set(value) == {"__float__"}:
             value = value["__float__"]
         if isinstance(value, str) and value in ("Infinity", "inf"):
-            return math.inf
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            raise self._wrong(key, "a number", value)
-        try:
-            return float(value)
-        except OverflowError:
-            raise self._wrong(key, "a number", value) from None
+            value = math.inf
+        if isinstance(value, bool) or not isinstance(value, int | float) or not within.holds(value):
+            raise self._wrong(key, str(within), value)
+        return float(value)
 
     def _wrong(self, key: str, expected: str, found: Any) -> CorruptFile:
         return CorruptFile(

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from .._errors import CheckpointError, LayerShapeError, MissingTensor, UnsupportedArchitecture
 from .._layer import RMSNorm, S6Layer
+from .architectures import EPSILON
 from .base import shown
 from .checkpoint import Checkpoint
 from .config import Config
@@ -142,7 +143,7 @@ class LanguageModelWeights:
 
     @cached_property
     def norm_eps(self) -> float:
-        found = self._config.number(KNOWN[self.checkpoint.architecture])
+        found = self._config.number(KNOWN[self.checkpoint.architecture], EPSILON)
         return NORM_EPS if found is None else found
 
     def block(self, index: int) -> BlockWeights:

@@ -49,15 +49,17 @@ class ByteTokenizer:
 
 
 class JsonTokenizer:
-    """The tokenizer of a `tokenizer.json`."""
+    """The tokenizer of a `tokenizer.json`, given as its bytes or its text."""
 
-    def __init__(self, text: str, source: str):
+    def __init__(self, text: bytes | str, source: str):
         if find_spec("tokenizers") is None:
             raise CheckpointError(
                 f"{source}: expected the tokenizers package, which reads it, found none installed; install it with: "
                 "pip install 'mamba-dynamics[text]', or give --token-ids"
             )
-        self._text, self._source = text, source
+        # Bytes, and no text: one wide character would make four of each.
+        self._data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+        self._source = source
 
     def ids(self, text: str) -> NDArray[np.int64]:
         return np.asarray(self._ask(encode=text, decode=[])["ids"], np.int64)
@@ -68,14 +70,12 @@ class JsonTokenizer:
 
     def _ask(self, **question: Any) -> dict[str, Any]:
         """The answer of the library, from its own process."""
-        limits = {"memory": MEMORY + MEMORY_PER_BYTE * len(self._text), "seconds": SECONDS}
-        asked = json.dumps({"tokenizer": self._text, **limits, **question})
+        limits = {"memory": MEMORY + MEMORY_PER_BYTE * len(self._data), "seconds": SECONDS}
+        asked = json.dumps({**limits, **question}).encode("ascii")
         try:
             # -P: a file of the working folder is no module.
             command = [sys.executable, "-P", str(Path(__file__).with_name("tokenizer_process.py"))]
-            done = subprocess.run(
-                command, input=asked, capture_output=True, text=True, encoding="ascii", timeout=5 * SECONDS
-            )
+            done = subprocess.run(command, input=asked + b"\n" + self._data, capture_output=True, timeout=5 * SECONDS)
             answer = json.loads(done.stdout)
         except (ValueError, OSError, subprocess.TimeoutExpired):
             answer = {"error": f"it takes more than {SECONDS} seconds or {limits['memory']} bytes"}
@@ -96,7 +96,7 @@ def tokenizer_of(checkpoint: Checkpoint, vocabulary: int) -> Tokenizer:
     if file is not None:
         if file.size > MAX_BYTES:
             raise CorruptFile(f"{shown(file.path)}: expected at most {MAX_BYTES} bytes, found more")
-        return JsonTokenizer(file.read(0, file.size).tobytes().decode("utf-8", "replace"), shown(file.path))
+        return JsonTokenizer(file.read(0, file.size).tobytes(), shown(file.path))
     if vocabulary == BYTES:
         return ByteTokenizer()
     raise CheckpointError(

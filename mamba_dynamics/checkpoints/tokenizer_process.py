@@ -1,8 +1,9 @@
 """The `tokenizers` library in a process of its own, run as a script: a stranger's tokenizer may ask for anything.
 
-It reads one JSON object {"tokenizer": text, "memory": bytes, "seconds": n, "encode": text | null, "decode": [id, ...]}
-on stdin and writes {"ids": [...]}, {"pieces": [...]} or {"error": text} on stdout. Rules in a tokenizer can double a
-text forty times over or compare it without end; the limits are the system's, and end this process only.
+It reads a line with one JSON object {"memory": bytes, "seconds": n, "encode": text | null, "decode": [id, ...]} and the
+tokenizer's file on stdin, and writes {"ids": [...]}, {"pieces": [...]} or {"error": text} on stdout. Rules in a
+tokenizer can double a text forty times over or compare it without end; the limits are the system's, and end this
+process only.
 """
 
 import json
@@ -11,12 +12,13 @@ import sys
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
+    asked = json.loads(sys.stdin.buffer.readline())
+    tokenizer = sys.stdin.buffer.read().decode("utf-8", "replace")
     _limit(asked["memory"], asked["seconds"])
     try:
         from tokenizers import Tokenizer
 
-        backend = Tokenizer.from_str(asked["tokenizer"])
+        backend = Tokenizer.from_str(tokenizer)
         if asked["encode"] is not None:
             answer = {"ids": backend.encode(asked["encode"], add_special_tokens=False).ids}
         else:

@@ -11,8 +11,8 @@ from importlib import import_module
 
 import click
 
-from .._stop import READER_GONE, forget_stdout
-from .command import Command, Group
+from .._streams import forget_unwritable_stderr, stdout_fault
+from .command import Command, Group, code_of
 
 #: Every command, a module and a function of its name, and the line that the list of commands says of it.
 COMMANDS = {
@@ -76,14 +76,8 @@ def main() -> None:
 def _leave(code: int) -> None:
     """Exit with the code, unless stdout cannot be written."""
     gc.freeze()  # all memory goes at once: looking for garbage in it takes a tenth of a short command
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = READER_GONE
-    except OSError as error:
-        code = 1
-        print(f"mamba-dynamics: expected to write to stdout, found: {error.strerror}", file=sys.stderr)
-    else:
-        sys.exit(code)
-    forget_stdout()
+    fault = stdout_fault()
+    if fault is not None:
+        code = code_of(fault)
+    forget_unwritable_stderr()
     sys.exit(code)

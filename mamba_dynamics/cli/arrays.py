@@ -4,8 +4,6 @@ An array's header says how large it is, and a compressed archive may hold anythi
 array is filled that is out of proportion to the file. Numbers go to float64 a chunk at a time.
 """
 
-import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from .._errors import CheckpointError, CorruptFile, LayerShapeError, MissingTens
 from .._layer import S6Layer
 from ..checkpoints.base import shown
 from ..checkpoints.files import WeightFile, open_regular
+from ..checkpoints.npy_header import read_npy_header
 from ..checkpoints.zip_directory import directory_of, unpacked
 
 _KNOWN = ("S_B", "S_C", "S_Delta", "dt_up", "dt_down", "A_log", "a", "dt_bias")
@@ -104,38 +103,18 @@ def _start(file: WeightFile) -> bytes:
 def _array(stream: BinaryIO, key: str, file: WeightFile, held: int) -> np.ndarray:
     """One array in .npy format as float64; `held` bytes are taken by others already."""
     where = f"{key} of {shown(file.path)}"
-    shape, fortran, dtype = _header(stream, where)
-    if dtype.kind not in "fiu" or dtype.itemsize > _DOUBLE:
-        raise CorruptFile(f"expected real numbers in {where}, found {shown(dtype)}; convert it to float64")
-    count = math.prod(shape)
-    require_within(held + _DOUBLE * count, file.size, file.path, f"the array {key}")
-    values = np.empty(count, np.float64)
-    for start in range(0, count, _CHUNK):
+    header = read_npy_header(stream, where)
+    require_within(held + _DOUBLE * header.numbers, file.size, file.path, f"the array {key}")
+    values = np.empty(header.numbers, np.float64)
+    for start in range(0, header.numbers, _CHUNK):
         part = values[start : start + _CHUNK]
-        part[:] = np.frombuffer(_exactly(stream, part.size * dtype.itemsize, where), dtype)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is found below, as any other
+            part[:] = np.frombuffer(_exactly(stream, part.size * header.dtype.itemsize, where), header.dtype)
         if not np.isfinite(part).all():
             raise LayerShapeError(
                 f"expected finite numbers in {where}, found NaN or infinite ones; check how it was made"
             )
-    return values.reshape(shape, order="F" if fortran else "C")
-
-
-def _header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            shape, fortran, dtype = read(stream)
-    except Exception as error:
-        # numpy evaluates the header as a Python literal: a damaged one ends in whatever error comes first.
-        why = shown(" ".join(str(error).split()))
-        raise CorruptFile(
-            f"expected {where} in numpy format, found something else ({why}); save it with numpy"
-        ) from None
-    if len(shape) > 64 or not all(isinstance(length, int) and 0 <= length < 2**63 for length in shape):
-        raise CorruptFile(f"expected {where} to have a shape, found {shown(shape)}; save it with numpy")
-    return shape, fortran, dtype
+    return values.reshape(header.shape, order="F" if header.fortran else "C")
 
 
 def _exactly(stream: BinaryIO, count: int, where: str) -> bytearray:

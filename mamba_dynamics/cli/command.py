@@ -1,5 +1,6 @@
 """How commands are declared: click's, with help for arguments, defaults that are shown, and errors in one line."""
 
+import contextlib
 import functools
 import os
 import re
@@ -12,7 +13,8 @@ from click.shell_completion import CompletionItem
 
 from .._close_names import did_you_mean
 from .._errors import MambaDynamicsError, NoSuchLayer
-from .._stop import READER_GONE, forget_stdout
+from .._stop import READER_GONE
+from .._streams import forget, stdout_fault
 from .names import Name
 from .output import complain, fail, refuse
 
@@ -93,7 +95,8 @@ class Group(click.Group):
         try:
             code = super().main(*args, standalone_mode=False, **settings)
         except click.exceptions.NoArgsIsHelpError as nothing:
-            nothing.show()
+            with contextlib.suppress(OSError):
+                nothing.show()
             code = nothing.exit_code
         except click.UsageError as wrong:
             about = "mamba-dynamics" if wrong.ctx is None else wrong.ctx.command_path
@@ -101,6 +104,13 @@ class Group(click.Group):
             code = wrong.exit_code
         except click.Abort:
             code = 130
+        except SystemExit as end:
+            # So click ends after a shell's completion, and with a code where the reader of a help text went away.
+            if end.code:
+                forget(1)
+            code = READER_GONE if end.code else 0
+        except OSError as error:
+            code = code_of(stdout_fault() or error)
         raise SystemExit(code)
 
 
@@ -122,6 +132,14 @@ def _of_an_option(word: str, command: click.Command) -> str:
             return f": did you mean {one.opts[0]} {word}?"
     takes = sum(one.nargs for one in command.params if isinstance(one, click.Argument))
     return f": {command.name} takes {'one argument' if takes else 'options only'}"
+
+
+def code_of(fault: OSError) -> int:
+    """The exit code where stdout cannot be written, which is told unless its reader went away."""
+    if isinstance(fault, BrokenPipeError):
+        return READER_GONE
+    complain(f"expected to write to stdout, found: {fault.strerror}")
+    return 1
 
 
 def command(run: Callable[..., None]) -> Command:
@@ -159,16 +177,16 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError(str(error), click.get_current_context()) from None
         except MambaDynamicsError as error:
             fail(str(error))
-        except BrokenPipeError:
-            forget_stdout()
-            raise click.exceptions.Exit(READER_GONE) from None
         except OSError as error:
+            fault = stdout_fault()
+            if fault is not None or isinstance(error, BrokenPipeError):
+                raise click.exceptions.Exit(code_of(fault or error)) from None
             where = f" {error.filename}" if error.filename else ""
             fail(f"expected to read or write{where or ' files and stdout'}, found: {error.strerror or error}")
         except MemoryError:
             fail("expected enough memory, found too little: give fewer tokens or layers, or another machine")
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            complain("interrupted")
             raise click.exceptions.Exit(130) from None
 
     return guarded

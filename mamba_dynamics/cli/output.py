@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from .._streams import tell
+
 #: Exit code of a run that is done but holds an undecided or contradicted verdict.
 UNDECIDED_OR_DISAGREES = 3
 
@@ -22,7 +24,7 @@ def complain(message: str) -> None:
     """Print one line on stderr; control characters of untrusted names are escaped."""
     from .._documents import printable
 
-    click.echo(f"mamba-dynamics: {printable(' '.join(message.split()))}", err=True)
+    tell(f"mamba-dynamics: {printable(' '.join(message.split()))}")
 
 
 def refuse(why: str, option: str | None = None) -> NoReturn:

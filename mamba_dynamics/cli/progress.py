@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .._streams import tell
+
 #: Nothing is shown for work that is over sooner than this many seconds.
 PATIENCE = 0.5
 #: Seconds between two lines where stderr is no terminal.
@@ -54,6 +56,6 @@ def _lines(unit: str) -> Callable[[int, int, str], None]:
         if now - last >= BETWEEN_LINES and 0 < done < total:
             last = now
             left = (now - began) * (total - done) / done
-            print(f"{done} of {total} {unit}, about {left:.0f} s left ({name})", file=sys.stderr, flush=True)
+            tell(f"{done} of {total} {unit}, about {left:.0f} s left ({name})")
 
     return show

@@ -1,10 +1,12 @@
 """`mamba-dynamics sweep`: a phase diagram computed into a store, which goes on where it was stopped."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._errors import SweepError
 from .command import PATH, argument, as_json, command, picture
 from .names import Name, sweeps
 from .output import UNDECIDED_OR_DISAGREES, fail, key_values, print_json, refuse, save_figure
@@ -59,6 +61,8 @@ def sweep(
     one = read_sweep(spec, key_values(settings, "--set"))
     for line in () if one.channels is None else one.channels.warnings:
         click.echo(f"note: {line}", err=True)
+    if plot is not None:
+        _require_drawable(one, cuts, x, y)
     with progress_on_stderr("cells") as show:
         swept = run_sweep(
             one, out, processes=processes, progress=lambda done, total, rate: show(done, total, f"{rate:,.0f} cells/s")
@@ -94,12 +98,26 @@ def _processes(coordinator: str | None, count: int | None, number: int | None) -
     return Processes(coordinator, count, number)
 
 
+def _require_drawable(one: "Sweep", cuts: dict[str, float], x: str | None, y: str | None) -> None:
+    """What cannot be drawn is said before anything is computed."""
+    from ..plotting.sweeps import axes_to_draw
+
+    axes = {axis.name: axis.values for axis in one.axes}
+    columns = [name for name, found in one.quantities.items() if [one.axes[i].name for i in found.axes] == ["cell"]]
+    try:
+        axes_to_draw(axes, columns, where=cuts, x=x, y=y)
+    except SweepError as error:
+        refuse(str(error), "--slice, --x, --y")
+
+
 def _cuts(settings: tuple[str, ...]) -> dict[str, float]:
     cuts = {}
     for name, text in key_values(settings, "--slice").items():
         try:
             cuts[name] = float(text)
         except ValueError:
+            cuts[name] = math.nan
+        if not math.isfinite(cuts[name]):
             refuse(f"expected a number for {name}, found {text!r}", "--slice")
     return cuts
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._streams import tell
 from .command import PATH, argument, as_json, command, picture
 from .names import Name, experiments
 from .output import fail, key_values, print_json, refuse, save_figure
@@ -139,6 +140,6 @@ def _lines() -> "Progress":
             last = now
             left = (now - began) * (steps - step) / (step - first + 1)
             text = f"step {step} of {steps}: {bits:.3f} bits, {rate:,.0f} tokens/s, about {left:.0f} s left"
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     return show

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from .._errors import TrainingError
+from .._settings import is_number
+from ..checkpoints.base import shown
 from .console import Console
 from .output import as_markup
 
@@ -14,14 +17,21 @@ if TYPE_CHECKING:
 
 
 def best_record(trained: "Trained") -> dict[str, Any]:
-    """Where the held-out loss was smallest."""
+    """Where the held-out loss was smallest. Raises `TrainingError` where a record of the log does not hold numbers."""
+    for record in trained.records:
+        if not all(is_number(record.get(name)) for name in ("step", "bits", "accuracy")):
+            raise TrainingError(
+                f"expected step, bits and accuracy in each record of a run, found {shown(record)}: delete its log.jsonl"
+            )
+    if not trained.records:
+        raise TrainingError("expected records of a run, found none: delete its folder, or choose another --out")
     best = min(trained.records, key=lambda record: record["bits"])
     return {name: best[name] for name in ("step", "bits", "accuracy")}
 
 
 def print_run(trained: "Trained", out: Path) -> None:
     """Where a run ended, and its best evaluation."""
-    last, best = trained.records[-1], best_record(trained)
+    best, last = best_record(trained), trained.records[-1]
     early = ", stopped early" if trained.stopped_early else ""
     click.echo(f"step {last['step']}{early}: {last['bits']:.4f} bits, accuracy {last['accuracy']:.4f} held out")
     click.echo(f"best: {best['bits']:.4f} bits, accuracy {best['accuracy']:.4f} at step {best['step']} ({out})")

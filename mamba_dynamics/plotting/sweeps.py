@@ -3,7 +3,7 @@
 plot_phase_diagram(xr.open_zarr("store"), where={"a": 1.0, "x0_2": 0.5})
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -42,9 +42,12 @@ def plot_phase_diagram(
         SweepError: a name is no axis, or an axis is left over.
     """
     chosen = dataset[["outcome", "blow_up_time"]]
+    axes = {str(name): chosen[name].values for name in chosen.outcome.dims}
+    columns = [str(name) for name, one in chosen.coords.items() if one.dims == ("cell",) and name != "cell"]
+    x, y = axes_to_draw(axes, columns, where=where, x=x, y=y)
     for name, value in (where or {}).items():
-        _require_axis(name, chosen.outcome.dims)
-        chosen = chosen.sel({name: value}, method="nearest")
+        # The nearest label is found among labels in order.
+        chosen = chosen.sortby(name).sel({name: value}, method="nearest")
     chosen = chosen.squeeze(drop=False)
     ax = given_or_new(ax)
     with plt.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
@@ -55,26 +58,49 @@ def plot_phase_diagram(
     return ax
 
 
+def axes_to_draw(
+    axes: Mapping[str, Any],
+    columns: Sequence[str],
+    *,
+    where: Mapping[str, float] | None = None,
+    x: str | None = None,
+    y: str | None = None,
+) -> tuple[str, str | None]:
+    """The axes that `plot_phase_diagram` draws, or the parameters of random cells; y is None where there is one only.
+
+    Args:
+        axes: name -> values of each axis of the sweep.
+        columns: the parameters of its random cells.
+        where, x, y: as there.
+
+    Raises:
+        SweepError: a name is no axis, or an axis is left over.
+    """
+    for name in where or {}:
+        _require_axis(name, list(axes))
+    left = [name for name, values in axes.items() if name not in (where or {}) and len(values) > 1]
+    known = list(columns) if left == ["cell"] else left
+    for name in (x, y):
+        if name is not None:
+            _require_axis(name, known)
+    free = [name for name in known if name not in (x, y)]
+    place = 0 if left == ["cell"] else -1
+    x = x or (free.pop(place) if free else None)
+    if x is None:
+        raise SweepError("expected an axis to draw, found one cell only: leave a value out of the slice")
+    y = y or (free.pop(place) if free else None)
+    if free and left != ["cell"]:
+        each = "; ".join(f"{name} from {min(axes[name]):g} to {max(axes[name]):g}" for name in free)
+        raise SweepError(f"expected two axes to draw, found more: choose a value of each other one ({each})")
+    return x, y
+
+
 def _require_axis(name: str, axes) -> None:
     if name not in axes:
         raise SweepError(f"expected one of the axes {', '.join(axes) or '(none are left)'}, found {name!a}")
 
 
-def _draw_grid(ax: Axes, chosen: Any, x: str | None, y: str | None) -> None:
-    axes = list(chosen.outcome.dims)
-    for name in (x, y):
-        if name is not None:
-            _require_axis(name, axes)
-    free = [name for name in axes if name not in (x, y)]
-    x = x or (free.pop() if free else None)
-    if x is None:
-        raise SweepError("expected an axis to draw, found one cell only: leave a value out of the slice")
-    y = y or (free.pop() if free else None)
-    if free:
-        known = "; ".join(
-            f"{name} from {float(chosen[name].min()):g} to {float(chosen[name].max()):g}" for name in free
-        )
-        raise SweepError(f"expected two axes to draw, found more: choose a value of each other one ({known})")
+def _draw_grid(ax: Axes, chosen: Any, x: str, y: str | None) -> None:
     chosen = chosen.sortby([name for name in (x, y) if name])
     outcome = chosen.outcome.transpose(*([y] if y else []), x)
     codes = np.atleast_2d(outcome.values)
@@ -105,14 +131,7 @@ def _draw_times(ax: Axes, x: np.ndarray, y: np.ndarray, time: np.ndarray) -> Non
         ax.clabel(lines, fmt=lambda power: f"$T^*=10^{{{power:.0f}}}$", fontsize=6)
 
 
-def _draw_cells(ax: Axes, chosen: Any, x: str | None, y: str | None) -> None:
-    known = [name for name, one in chosen.coords.items() if one.dims == ("cell",) and name != "cell"]
-    for name in (x, y):
-        if name is not None:
-            _require_axis(name, known)
-    free = [name for name in known if name not in (x, y)]
-    x = x or free.pop(0)
-    y = y or (free.pop(0) if free else None)
+def _draw_cells(ax: Axes, chosen: Any, x: str, y: str | None) -> None:
     colours, norm = _colours(chosen.outcome)
     heights = chosen[y].values if y else np.zeros(chosen.outcome.shape)
     ax.scatter(chosen[x].values, heights, c=chosen.outcome.values, cmap=colours, norm=norm, s=4, linewidths=0)

@@ -25,6 +25,7 @@ from safetensors.numpy import save as to_safetensors
 
 from .._errors import CheckpointError, UnsupportedArchitecture
 from .._files import write_whole
+from .._settings import is_number
 from ..checkpoints import Checkpoint, open_checkpoint
 from ..checkpoints.language_model import IMPORTANCE_SUFFIX, REORDERING_KEY, language_model_weights
 from ..models import Block, MambaLM, load_model
@@ -93,9 +94,10 @@ def load_refined(path: Checkpoint | str | PathLike[str], *, dtype: Precision = "
 
 def _checked(options: Any) -> dict[str, Any]:
     """tau, p, hard and mode from a file."""
-    types = {"tau": (int, float), "p": int, "hard": bool, "mode": str}
+    types = {"tau": is_number, "p": lambda p: type(p) is int, "hard": lambda hard: type(hard) is bool}
+    types["mode"] = lambda mode: isinstance(mode, str)
     fits = isinstance(options, dict) and options.keys() == types.keys()
-    if fits and all(isinstance(options[key], kind) for key, kind in types.items()):
+    if fits and all(belongs(options[key]) for key, belongs in types.items()):
         try:
             ImportanceReordering(K=np.zeros(1), **options)
             return options

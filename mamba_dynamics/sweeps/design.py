@@ -16,21 +16,27 @@ FloatArray = NDArray[np.float64]
 
 AXES = ("linspace", "logspace")
 DISTRIBUTIONS = ("uniform", "log_uniform", "normal")
-#: More cells than this on one axis are a slip of the pen.
-MOST_CELLS = 10**9
+
+
+def axis_length(name: str, value: Any) -> int:
+    """How many values `axis_values` makes."""
+    if isinstance(value, list):
+        if not value or not _numeric(value):
+            raise SweepError(f"expected a list of numbers for {name} in [grid], found {shown(value)}")
+        return len(value)
+    _, (_, _, count) = _one_of(name, value, AXES, 3, "grid")
+    if count != int(count) or count < 1:
+        raise SweepError(f"expected a whole number of values >= 1 for {name} in [grid], found {count:g}")
+    return int(count)
 
 
 def axis_values(name: str, value: Any) -> FloatArray:
     """A list as it stands, {linspace = [first, last, count]} or {logspace = [first power of ten, last, count]}."""
     if isinstance(value, list):
-        if not value or not _numeric(value):
-            raise SweepError(f"expected a list of numbers for {name} in [grid], found {shown(value)}")
         found = np.array(value, float)
     else:
         kind, (first, last, count) = _one_of(name, value, AXES, 3, "grid")
-        if count != int(count) or not 1 <= count <= MOST_CELLS:
-            raise SweepError(f"expected a whole number of values >= 1 for {name} in [grid], found {count:g}")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             found = (np.linspace if kind == "linspace" else np.logspace)(first, last, int(count))
     if not np.all(np.isfinite(found)):
         raise SweepError(f"expected finite values for {name} in [grid], found {shown(value)}")
@@ -39,13 +45,16 @@ def axis_values(name: str, value: Any) -> FloatArray:
     return found
 
 
-def random_columns(table: dict[str, Any], several: dict[str, int], seed: int) -> dict[str, FloatArray]:
-    """name -> values, one a cell; x0 (mu, a) stands for every token (state) that has no distribution of its own."""
-    cells, design = table.get("cells"), table.get("design", "independent")
-    if type(cells) is not int or not 1 <= cells <= MOST_CELLS:
+def random_cells(table: dict[str, Any]) -> int:
+    """How many cells [random] asks for."""
+    cells = table.get("cells")
+    if type(cells) is not int or cells < 1:
         raise SweepError(f"expected a whole number of cells >= 1 in [random], found {shown(cells)}")
-    if design not in ("independent", "sobol"):
-        raise SweepError(f"expected 'independent' or 'sobol' for design in [random], found {shown(design)}")
+    return cells
+
+
+def distributions(table: dict[str, Any], several: dict[str, int]) -> dict[str, Any]:
+    """name -> distribution of each column; x0 (mu, a) stands for every token (state) that has none of its own."""
     wanted = {name: value for name, value in table.items() if name not in ("cells", "design")}
     if not wanted:
         raise SweepError("expected a distribution in [random], found none: add one, as mu = {uniform = [-1, 1]}")
@@ -54,12 +63,22 @@ def random_columns(table: dict[str, Any], several: dict[str, int], seed: int) ->
         count = several.get(name)
         names = [name] if count is None else [f"{name}_{i + 1}" for i in range(count)]
         spread |= {one: value for one in names if one == name or one not in wanted}
+    return spread
+
+
+def random_columns(table: dict[str, Any], several: dict[str, int], seed: int) -> dict[str, FloatArray]:
+    """name -> values, one a cell."""
+    cells, design = random_cells(table), table.get("design", "independent")
+    if design not in ("independent", "sobol"):
+        raise SweepError(f"expected 'independent' or 'sobol' for design in [random], found {shown(design)}")
+    spread = distributions(table, several)
     checked = {name: _one_of(name, value, DISTRIBUTIONS, 2, "random") for name, value in spread.items()}
     for name, (kind, (low, high)) in checked.items():
         if (high < low and kind != "normal") or (kind == "log_uniform" and low <= 0) or (kind == "normal" and high < 0):
             raise SweepError(f"expected {_RANGES[kind]} for {name} in [random], found [{low:g}, {high:g}]")
     uniform = _sobol(checked, cells, seed) if design == "sobol" else _independent(checked, cells, seed)
-    return {name: _drawn(*checked[name], uniform[name]) for name in checked}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is found by its name
+        return {name: _drawn(*checked[name], uniform[name]) for name in checked}
 
 
 _RANGES = {

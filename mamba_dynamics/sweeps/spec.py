@@ -18,7 +18,7 @@ with the package are the files in `designs/`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from .._errors import SweepError
 from .._settings import is_number, read_toml, set_value, toml_value
 from ..checkpoints.base import shown
 from .channels import Channels, read_channels
-from .design import FloatArray, axis_values, random_columns
+from .cost import Cost, chunk_shape
+from .design import FloatArray, axis_length, axis_values, distributions, random_cells, random_columns
 
 DESIGNS = Path(__file__).parent / "designs"
 
@@ -113,12 +114,7 @@ class Sweep:
 
     @property
     def chunk_shape(self) -> tuple[int, ...]:
-        """As many whole last axes as fit into a chunk, a part of the one before, one place of the others."""
-        left, shape = self.chunk, []
-        for length in reversed(self.shape):
-            shape.append(min(length, max(left, 1)))
-            left //= shape[-1]
-        return tuple(reversed(shape))
+        return chunk_shape(self.shape, self.chunk)
 
     def blocks(self) -> list[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """(place in the grid of chunks, slices) of each unit of work."""
@@ -179,13 +175,21 @@ def sweep_from(name: str, table: dict[str, Any]) -> Sweep:
     _require_known(parts, channels)
     seed, chunk = _whole(table, "seed", 0, 0), _whole(table, "chunk", CHUNK, 1)
     axes = [Axis(one, values) for one, values in channels.axes()] if channels else []
+    lengths = [len(axis.values) for axis in axes] + [axis_length(*one) for one in parts["grid"].items()]
+    cells = random_cells(parts["random"]) if "random" in table else 0
+    cost = Cost(lengths + [cells] * bool(cells), chunk, random_cells=cells)
+    cost.require_affordable()
     axes += [Axis(one, axis_values(one, value)) for one, value in parts["grid"].items()]
     columns: dict[str, FloatArray] = {}
     fixed = {one: _constant(one, value) for one, value in parts["fixed"].items()}
     states = channels.states if channels else _count(("mu", "a"), parts, fixed)
     tokens = _tokens(parts, fixed, axes)
-    if "random" in table:
-        columns = random_columns(parts["random"], {"mu": states, "a": states, "x0": tokens}, seed)
+    several = {"mu": states, "a": states, "x0": tokens}
+    names = distributions(parts["random"], several) if cells else {}
+    sobol = parts["random"].get("design") == "sobol"
+    replace(cost, columns=len(names), sobol=sobol, tokens=tokens, states=states).require_affordable()
+    if cells:
+        columns = random_columns(parts["random"], several, seed)
         axes.append(Axis("cell", np.arange(len(next(iter(columns.values()))), dtype=float)))
     if not axes:
         raise SweepError("expected [grid], [random] or [checkpoint] in a sweep, found none: there is nothing to sweep")
@@ -207,8 +211,8 @@ def _table(table: dict[str, Any], part: str) -> dict[str, Any]:
 
 def _whole(table: dict[str, Any], key: str, default: int, least: int) -> int:
     value = table.get(key, default)
-    if type(value) is not int or value < least:
-        raise SweepError(f"expected a whole number >= {least} for {key}, found {shown(value)}")
+    if type(value) is not int or not least <= value < 2**63:
+        raise SweepError(f"expected a whole number from {least} to {2**63 - 1} for {key}, found {shown(value)}")
     return value
 
 

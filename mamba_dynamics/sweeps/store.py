@@ -9,7 +9,6 @@ codes of their own.
 """
 
 import json
-import shutil
 import warnings
 from hashlib import sha256
 from importlib.resources import files
@@ -23,6 +22,7 @@ import zarr
 
 from .._documents import to_json
 from .._errors import SweepError
+from .._files import remove_leftovers, whole_folder
 from .batch import Runs
 from .spec import Sweep
 from .stepping import OUTCOMES, RUNNING
@@ -138,9 +138,13 @@ class Store:
 
     def _make(self) -> None:
         """The whole store without results, in its place in one step."""
-        sweep, new = self.sweep, self.path.with_name(f".{self.path.name}.partial")
-        shutil.rmtree(new, ignore_errors=True)
-        new.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.path)
+        with whole_folder(self.path) as new:
+            self._fill(new)
+
+    def _fill(self, new: Path) -> None:
+        sweep = self.sweep
         coordinates(sweep).to_zarr(new, mode="w", zarr_format=3, consolidated=False)
         group = zarr.open_group(new, mode="r+")
         group.attrs.update(self._attributes())
@@ -162,7 +166,6 @@ class Store:
             # Readers that do not know consolidated metadata read the rest, which is there as well.
             warnings.filterwarnings("ignore", message="Consolidated metadata")
             zarr.consolidate_metadata(new)
-        new.rename(self.path)
 
     def _attributes(self) -> dict[str, Any]:
         sweep = self.sweep

@@ -8,7 +8,6 @@ The specs that come with the package are the files in `experiments/`. A spec has
 """
 
 import dataclasses
-import math
 from copy import deepcopy
 from dataclasses import dataclass
 from os import PathLike
@@ -25,6 +24,7 @@ from .._settings import is_number, read_toml, set_value, toml_value
 from ..checkpoints.base import shown
 from ..refinements import ImportanceReordering, MeanImportance, RandomOrder, Reversed, with_definite
 from .batches import AbstractTask
+from .cost import Cost
 from .data_files import data_file
 from .images import Classification, mnist
 from .loop import Progress, Trained, train
@@ -38,7 +38,7 @@ from .models import (
     new_s6_model,
     parameters,
 )
-from .recipe import Recipe
+from .recipe import LARGEST, LEAST, Recipe, require_within
 from .regimes import regimes_probe
 from .synthetic import InductionHeads, SelectiveCopying
 from .text import BYTE_VALUES, NextByte, read_bytes, split
@@ -55,6 +55,8 @@ Skip = Literal["learned", "negative", "frozen", "none"]
 
 #: Sizes of a model, a task or a study that a CPU cannot train are mistakes, or made to exhaust memory.
 MOST = 10_000_000
+#: Patches of an image, as the cost of a run counts them: those of MNIST with a side of 4.
+IMAGE_PATCHES = 49
 
 
 def require_counts(record: Any, *names: str, least: int = 1) -> None:
@@ -63,7 +65,8 @@ def require_counts(record: Any, *names: str, least: int = 1) -> None:
         value = getattr(record, name)
         if not least <= value <= MOST:
             bound = f"at least {least}" if value < least else f"at most {MOST}"
-            raise TrainingError(f"expected {name} of {bound}, found {value if abs(value) < 2**63 else 'far more'}")
+            found = value if abs(value) < 2**63 else "far less" if value < 0 else "far more"
+            raise TrainingError(f"expected {name} of {bound}, found {found}")
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,12 @@ class ModelSpec:
     def __post_init__(self):
         require_counts(self, "width", "layers", "states", "repeats", "p")
         require_counts(self, "dt_rank", least=0)
-        for name in ("embedding_scale", "depth_step", "threshold", "scale", "tau"):
-            if not math.isfinite(getattr(self, name)):
-                raise TrainingError(f"expected a finite model.{name}, found {getattr(self, name)}: mend the spec")
+        require_within("model.p", self.p, 1, 2)
+        for name in ("embedding_scale", "depth_step"):
+            require_within(f"model.{name}", getattr(self, name), -LARGEST, LARGEST)
+        for name in ("threshold", "scale"):
+            require_within(f"model.{name}", getattr(self, name), 0, LARGEST)
+        require_within("model.tau", self.tau, LEAST, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -150,9 +156,34 @@ class Experiment:
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
             raise TrainingError(f"expected a seed from 0 to {2**32 - 1}, found {shown(self.seed)}: mend the spec")
+        cost_of(self).require_affordable()
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def cost_of(experiment: Experiment) -> Cost:
+    """What a run asks for, without its data."""
+    task, recipe = experiment.task, experiment.recipe
+    places = {"bytes": 1, "images": IMAGE_PATCHES, "induction-heads": task.length}
+    places["selective-copying"] = task.length + task.symbols
+    kinds = task.kinds + 2 if task.name in ("induction-heads", "selective-copying") else BYTE_VALUES
+    return Cost(
+        _sizes(experiment.model, kinds), task.batch * places[task.name], -(-recipe.steps // recipe.evaluate_every)
+    )
+
+
+def _sizes(spec: ModelSpec, vocabulary: int) -> Sizes:
+    return Sizes(
+        vocabulary=vocabulary,
+        width=spec.width,
+        layers=spec.layers,
+        states=spec.states,
+        dt_rank=spec.dt_rank or None,
+        repeats=spec.repeats,
+        embedding_scale=spec.embedding_scale,
+        depth_step=spec.depth_step,
+    )
 
 
 def experiment_names() -> list[str]:
@@ -254,16 +285,7 @@ def build_model(experiment: Experiment, task: AbstractTask) -> Trainable:
     """
     spec = experiment.model
     of_weights, of_refinements = jax.random.split(jax.random.key(experiment.seed))
-    sizes = Sizes(
-        vocabulary=_outputs(task),
-        width=spec.width,
-        layers=spec.layers,
-        states=spec.states,
-        dt_rank=spec.dt_rank or None,
-        repeats=spec.repeats,
-        embedding_scale=spec.embedding_scale,
-        depth_step=spec.depth_step,
-    )
+    sizes = _sizes(spec, _outputs(task))
     if isinstance(task, Classification):
         if spec.form != "mamba" or spec.repeats != 1:
             raise TrainingError("expected form = mamba and repeats = 1 for images: other models are of language only")

@@ -4,6 +4,7 @@ and started again gives the losses it would have given, bit for bit on the same 
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._errors import TrainingDiverged
 from .batches import AbstractTask, Batch, PatchBatch
@@ -68,7 +69,8 @@ def train(
         progress: called at every step.
 
     Raises:
-        TrainingDiverged: a loss that is no number; the last checkpoint is kept.
+        TrainingDiverged: a loss, on the batch or on what is held out, or a weight that is no number, or a probe that
+            cannot be computed; the last checkpoint is kept, and holds numbers only.
         TrainingError: `out` holds another run.
     """
     folder = RunFolder(Path(out), {"recipe": recipe.as_dict(), **(description or {})})
@@ -86,21 +88,55 @@ def train(
         state, loss = step(state, batch)
         read += batch.size
         losses.append(float(loss))
-        if not math.isfinite(losses[-1]):
-            raise TrainingDiverged(
-                f"expected a finite loss, found {losses[-1]} at step {now}: the learning rate is likely too high; "
-                f"the last good checkpoint is kept in {folder.path}"
-            )
+        _require_finite(folder, now, "a finite loss", losses[-1])
         progress(now, recipe.steps, losses[-1] / math.log(2), read / (time.perf_counter() - began))
-        if now % recipe.evaluate_every == 0 or now == recipe.steps:
+        evaluates, saves = (
+            now % every == 0 or now == recipe.steps for every in (recipe.evaluate_every, recipe.save_every)
+        )
+        # An update may leave no number behind, which the next loss would show: too late for a checkpoint.
+        if (evaluates or saves) and not _all_finite(state):
+            raise _diverged(folder, now, "finite weights", "some that are not")
+        if evaluates:
             found = _evaluate(apply, state.model, task)
+            _require_finite(folder, now, "a finite loss on what is held out", found["bits"])
+            probed = _probed(probe, state.model, folder, now)
             if found["bits"] < state.watch.best:
                 folder.save_best(state.model)
             state = eqx.tree_at(lambda one: one.watch, state, state.watch.after(found["bits"]))
-            folder.log({"step": now, "training_bits": losses[-1] / math.log(2), **found, **probe(state.model)})
-        if now % recipe.save_every == 0 or now == recipe.steps:
+            folder.log({"step": now, "training_bits": losses[-1] / math.log(2), **found, **probed})
+        if saves:
             folder.save(state, now)
     return Trained(state.model, folder.records(), _out_of_patience(state.watch, recipe))
+
+
+def _require_finite(folder: RunFolder, step: int, what: str, found: float) -> None:
+    if not math.isfinite(found):
+        raise _diverged(folder, step, what, found)
+
+
+def _diverged(folder: RunFolder, step: int, what: str, found: object) -> TrainingDiverged:
+    last = f"the last good checkpoint is kept in {folder.path}"
+    kept = last if folder.has_checkpoint() else "no checkpoint was saved before"
+    return TrainingDiverged(
+        f"expected {what}, found {found} at step {step}: the learning rate is likely too high; {kept}"
+    )
+
+
+def _probed(probe: Probe, model: Any, folder: RunFolder, step: int) -> dict[str, Any]:
+    """What is recorded of a model; weights that are finite, but so large that it cannot be computed, have diverged."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return probe(model)
+    except (np.linalg.LinAlgError, ArithmeticError) as error:
+        found = " ".join(str(error).split())
+        raise _diverged(folder, step, "weights that can be examined", found) from error
+
+
+@eqx.filter_jit
+def _all_finite(state: Any) -> Bool[Array, ""]:
+    leaves = jax.tree.leaves(eqx.filter(state, eqx.is_inexact_array))
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
 class _Watch(eqx.Module):
@@ -165,5 +201,6 @@ def _score(apply, model, batch):
 def _evaluate(apply: Predict, model: Any, task: AbstractTask) -> dict[str, float]:
     """Held-out cost of a target in bits, and the share of targets that are the likeliest."""
     scores = [np.asarray(_score(apply, model, batch), float) for batch in task.held_out()]
-    cost, right, count = np.sum(scores, axis=0)
-    return {"bits": float(cost / count / math.log(2)), "accuracy": float(right / count)}
+    with np.errstate(invalid="ignore", over="ignore"):
+        cost, right, count = np.sum(scores, axis=0)
+        return {"bits": float(cost / count / math.log(2)), "accuracy": float(right / count)}

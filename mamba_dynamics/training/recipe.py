@@ -1,7 +1,6 @@
 """How a run trains: AdamW, a linear warm-up and a cosine, clipped gradients, and when it looks and stops."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,6 +8,11 @@ import jax
 import optax
 
 from .._errors import TrainingError
+
+#: Numbers of a recipe beyond these train nothing, and float32 holds none beyond 3e38.
+LEAST, LARGEST = 1e-30, 1e6
+#: Steps are counted in 32 bits.
+MOST_STEPS = 10**9
 
 
 @dataclass(frozen=True)
@@ -34,21 +38,32 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("steps", "evaluate_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"expected {name} of at least 1, found {getattr(self, name)}")
+            require_within(f"recipe.{name}", getattr(self, name), 1, MOST_STEPS)
         for name in ("learning_rate", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise TrainingError(f"expected a positive {name}, found {getattr(self, name)}")
-        for name in ("final_share", "decay", "patience"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise TrainingError(f"expected {name} of at least 0, found {getattr(self, name)}")
+            require_within(f"recipe.{name}", getattr(self, name), LEAST, LARGEST)
+        for name in ("final_share", "decay"):
+            require_within(f"recipe.{name}", getattr(self, name), 0, LARGEST)
+        require_within("recipe.patience", self.patience, 0, MOST_STEPS)
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise TrainingError(f"expected betas from 0 to below 1, found {self.betas}")
+            raise TrainingError(f"expected recipe.betas from 0 to below 1, found {self.betas}: mend the spec")
         if not 0 <= self.warmup < self.steps:
-            raise TrainingError(f"expected a warm-up of less than the {self.steps} steps, found {self.warmup}")
+            raise TrainingError(
+                f"expected recipe.warmup from 0 to below the {self.steps} steps, found {_in_words(self.warmup)}: mend "
+                "the spec"
+            )
 
     def as_dict(self) -> dict[str, object]:
         return dataclasses.asdict(self)
+
+
+def require_within(name: str, value: float, least: float, most: float) -> None:
+    """Raise `TrainingError` for a field of a spec that is NaN or outside its range."""
+    if not least <= value <= most:
+        raise TrainingError(f"expected {name} from {least:g} to {most:g}, found {_in_words(value)}: mend the spec")
+
+
+def _in_words(value: float) -> str:
+    return str(value) if isinstance(value, float) or abs(value) < 2**63 else "far more" if value > 0 else "far less"
 
 
 @cache

@@ -11,7 +11,6 @@ after is written once, and its records are the same as if nothing had happened. 
 
 import io
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +22,7 @@ import numpy as np
 from .._allowance import json_cost, require_within
 from .._documents import to_json
 from .._errors import CheckpointError, TrainingError
-from .._files import write_whole
+from .._files import append_line, remove_leftovers, write_whole
 from ..checkpoints.base import shown
 from ..checkpoints.files import open_regular
 
@@ -47,6 +46,8 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._claim(json.loads(to_json(description)))
+            for name in (RUN, LOG, STATE, BEST):
+                remove_leftovers(path / name)
         except OSError as error:
             raise TrainingError(
                 f"expected to write a run into {path}, found: {error.strerror}; choose another --out"
@@ -75,6 +76,9 @@ class RunFolder:
 
         write_whole(self.path / STATE, write)
 
+    def has_checkpoint(self) -> bool:
+        return (self.path / STATE).exists()
+
     def save_best(self, model: Any) -> None:
         write_whole(self.path / BEST, lambda out: eqx.tree_serialise_leaves(out, model))
 
@@ -98,10 +102,7 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a record: one line, written at once."""
-        with (self.path / LOG).open("ab") as out:
-            out.write(_line(record))
-            out.flush()
-            os.fsync(out.fileno())
+        append_line(self.path / LOG, _line(record))
 
     def records(self) -> list[dict[str, Any]]:
         """All whole records; a line that was being written when the run was killed is none."""

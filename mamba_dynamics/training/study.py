@@ -29,16 +29,19 @@ import numpy as np
 
 from .._devices import on_processors_only
 from .._documents import to_json
-from .._errors import TrainingDiverged, TrainingError
-from .._files import write_whole
+from .._errors import SolveError, TrainingDiverged, TrainingError
+from .._files import folder_inside, write_whole
 from .._stop import starting_processes
 from ..checkpoints.base import shown
-from .experiment import Experiment, checked_record, experiment_from, read_table
+from .experiment import Experiment, build_task, checked_record, experiment_from, read_table
+from .loop import Trained
 from .statistics import ALPHA, detectable, holm, paired_effect
 
 RESULTS = "results.json"
 #: Seeds of a study: more are a mistake.
 MOST_SEEDS = 10_000
+#: Runs of a study, each with a process's memory and a folder.
+MOST_RUNS = 100_000
 
 Metric = Literal["bits", "accuracy"]
 Expected = Literal["better", "worse", "equal", ""]
@@ -111,6 +114,10 @@ def read_study(name: str | PathLike[str], changes: dict[str, str] | None = None)
         raise TrainingError(
             f"expected arms and 1 to {MOST_SEEDS} seeds, found {len(arms)} and {shown(study.seeds)}: mend the spec"
         )
+    if len(arms) * study.seeds > MOST_RUNS:
+        raise TrainingError(
+            f"expected at most {MOST_RUNS} runs, found {len(arms) * study.seeds}: take fewer seeds or arms"
+        )
     for contrast in study.contrasts:
         for arm in (contrast.arm, contrast.against):
             if arm not in arms:
@@ -177,16 +184,16 @@ def _worker() -> None:
 
 
 def _one_run(study: Study, arm: str, seed: int, data, folder: Path) -> dict[str, Any]:
-    from .dynamics import measured_dynamics
-    from .experiment import build_task, run
+    from .experiment import run
     from .models import parameters
     from .run_folder import logged
 
     experiment = study.experiment(arm, seed)
-    into = folder / "runs" / arm / str(seed)
+    into = folder_inside(folder, "runs", arm, str(seed))
     record: dict[str, Any] = {"arm": arm, "seed": seed}
     try:
         trained = run(experiment, data=data, out=into)
+        measured = _measured(study, trained, experiment, data)
     except TrainingDiverged as error:
         records = [_rounded(one) for one in logged(into)]
         return {**record, "status": "diverged", "message": str(error).partition(":")[0], "records": records}
@@ -194,9 +201,20 @@ def _one_run(study: Study, arm: str, seed: int, data, folder: Path) -> dict[str,
     record |= {"status": "finished", "parameters": parameters(trained.model)}
     record |= {name: last[name] for name in ("step", "bits", "accuracy")}
     record["records"] = [_rounded(one) for one in trained.records]
-    if study.dynamics:
-        record["dynamics"] = _rounded(measured_dynamics(trained.model.model, build_task(experiment, data)))
-    return record
+    return record | measured
+
+
+def _measured(study: Study, trained: Trained, experiment: Experiment, data) -> dict[str, Any]:
+    """The dynamics of a trained stack, where the study asks for them; weights that cannot be followed have diverged."""
+    from .dynamics import measured_dynamics
+
+    if not study.dynamics:
+        return {}
+    try:
+        return {"dynamics": _rounded(measured_dynamics(trained.model.model, build_task(experiment, data)))}
+    except (np.linalg.LinAlgError, ArithmeticError, SolveError) as error:
+        why = " ".join(str(error).split())
+        raise TrainingDiverged(f"expected a trained stack that can be followed, found {why}") from error
 
 
 def _rounded(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """`config.json`: sizes that contradict the shapes, values of wrong types, files that are no config."""
 
+import contextlib
 import json
 import shutil
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 from small_checkpoints import D_MODEL, FIXTURES, copy_fixture, mamba1, mamba2, message, write
 
-from mamba_dynamics._errors import CheckpointError, CorruptFile, UnsafeFile
+from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor, UnsafeFile
+from mamba_dynamics._weights_verdict import weights_verdict
 from mamba_dynamics.checkpoints import open_checkpoint
+from mamba_dynamics.checkpoints.architectures import architecture_named
+from mamba_dynamics.checkpoints.language_model import KNOWN, language_model_weights
 
 MISMATCHES = [
     ("mamba", "hidden_size", 24, 16),
@@ -139,3 +143,95 @@ def test_a_config_that_is_no_regular_file(tmp_path):
     write(tmp_path, {"m.": mamba1()})
     (tmp_path / "config.json").mkdir()
     assert "config.json" in message(UnsafeFile, tmp_path)
+
+
+#: As they stand in the text: beyond float64, beyond 64 bits, of another kind, and no numbers.
+NASTY = [
+    *("1" + "0" * 400, "-1" + "0" * 400, "1e400", "-1e400", "1e308", "-1e308", "5e-324", "1e-308", "NaN", "Infinity"),
+    *(
+        "-Infinity",
+        "0",
+        "-0.0",
+        "-1",
+        "0.5",
+        "1e-3",
+        str(2**31),
+        str(2**53 + 1),
+        str(2**63 - 1),
+        str(2**63),
+        str(2**64),
+    ),
+    *("true", "null", '"1e400"', '"NaN"', '"Infinity"', '{"__float__": "NaN"}', '{"__float__": 1e400}', "[]", "[1, 2]"),
+    *("[1e400, 1e400]", "[1e308, 1e308]", "[0, 1" + "0" * 400 + "]", "[0, 0]", "[-1e400, 1]", "[0, 1, 2, 3, 1e308]"),
+]
+
+
+def numeric_keys(name: str, config: dict) -> list[tuple[str, ...]]:
+    """Paths to the numbers of a config that its architecture's row of the table, or the reader of models, speaks of."""
+    row = architecture_named(config.get("model_type"))
+    if row is None:
+        inside = ("d_state", "dt_rank", "expand", "headdim", "ngroups", "d_ssm", "dt_limit")
+        return [("d_model",), ("n_layer",), ("norm_epsilon",), ("vocab_size",), *(("ssm_cfg", key) for key in inside)]
+    spoken = [*row.sizes.values(), row.expand, row.layers, row.norm_eps, row.dt_limit, KNOWN.get(name)]
+    spoken += ["ssm_in_multiplier", "ssm_multipliers"] if name == "falcon_h1" else ["vocab_size"]
+    return [(key,) for key in dict.fromkeys(spoken) if key]
+
+
+def judged(folder) -> None:
+    """All that a checkpoint is read for, beside running it."""
+    checkpoint = open_checkpoint(folder)
+    layer = checkpoint.layer(0)
+    assert np.all(np.isfinite(layer.raw_step_sizes(np.ones((1, layer.channels)))))
+    if "multiplier" in (folder / "config.json").read_text():
+        assert weights_verdict(layer).groups
+    if checkpoint.architecture in KNOWN:
+        with contextlib.suppress(MissingTensor):  # not every fixture is a whole model
+            assert 0 < language_model_weights(checkpoint).norm_eps <= 1
+
+
+@pytest.mark.parametrize("without_inner", [False, True])
+@pytest.mark.parametrize(
+    "name", sorted(path.parent.name for path in FIXTURES.glob("*/config.json") if path.parent.name != "mamba_vision")
+)
+def test_any_number_in_any_field_is_read_rightly_or_refused_in_one_line(tmp_path, name, without_inner):
+    shutil.copytree(FIXTURES / name, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    if without_inner:  # then d_inner is the factor times the width
+        config.pop("intermediate_size", None)
+        config.pop("mamba_d_ssm", None)
+    for path in numeric_keys(name, config):
+        for value in NASTY:
+            changed = json.loads(json.dumps(config))
+            table = changed.setdefault(path[0], {}) if len(path) > 1 else changed
+            table[path[-1]] = "NASTY"
+            (tmp_path / "config.json").write_text(json.dumps(changed).replace('"NASTY"', value))
+            try:
+                judged(tmp_path)
+            except CheckpointError as error:
+                line = str(error)
+                assert line.isprintable(), (path, value)
+                assert len(line) < 600, (path, value)
+                # A key that is null is one that is absent: what then lacks is named.
+                assert path[-1] in line or value == "null", (path, value, line)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "expected"),
+    [
+        ("mamba", "expand", 10**400, "a number above 0 and at most 1e+06, found a number of more than 60 digits"),
+        ("jamba", "rms_norm_eps", -1e-6, "a number above 0 and at most 1, found -1e-06"),
+        ("jamba", "rms_norm_eps", 1e300, "a number above 0 and at most 1, found 1e+300"),
+        ("falcon_h1", "ssm_in_multiplier", 10**400, "a number from -1e+30 to 1e+30"),
+        ("falcon_h1", "ssm_multipliers", [1, 1, 1, 1, 1e300], "a number from -1e+30 to 1e+30, found 1e+300"),
+        ("mamba2", "time_step_limit", [-1, 1], "a number from 0, found -1"),
+        ("mamba2", "time_step_limit", [10**400, 10**401], "a number from 0, found a number of more than 60 digits"),
+        ("mamba2", "time_step_limit", ["Infinity", "Infinity"], "0 <= low <= high, low at most 1e+06, found inf, inf"),
+    ],
+)
+def test_a_number_beyond_its_range_is_told_with_the_range(tmp_path, name, key, value, expected):
+    copy_fixture(name, tmp_path, **{key: value})
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("intermediate_size", None)  # by which d_inner would be known without the factor
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert f"{key} should be" in (found := message(CorruptFile, tmp_path))
+    assert expected in found

@@ -227,6 +227,8 @@ CONFIGS = {
     "a size that is NaN": b'{"model_type": "mamba", "hidden_size": NaN}',
     "another size": b'{"model_type": "mamba", "hidden_size": 24}',
     "expand that overflows": b'{"model_type": "mamba", "hidden_size": 16, "expand": 1e308}',
+    "expand beyond float64": b'{"model_type": "mamba", "hidden_size": 16, "expand": 1%s}' % (b"0" * 400),
+    "a limit of step sizes beyond float64": b'{"model_type": "mamba2", "time_step_limit": [0, 1%s]}' % (b"0" * 400),
     "a model type that is a table": b'{"model_type": {"mamba": 1}}',
     "another model type": b'{"model_type": "mamba2"}',
     "another number of layers": b'{"model_type": "mamba", "num_hidden_layers": 100000}',
@@ -331,6 +333,13 @@ TOKENS = {
     "one axis too many": saved(np.ones((1, 3, 32))),
     "no tokens": saved(np.ones((0, 32))),
     "no array": b"hello",
+    "an axis that is a truth": npy("{'descr':'<f8','fortran_order':False,'shape':(True,1)}\n", bytes(8)),
+    "a huge axis beside an empty one": npy("{'descr':'<f8','fortran_order':False,'shape':(0,4611686018427387904)}\n"),
+    "a signalling NaN": npy("{'descr':'<f4','fortran_order':False,'shape':(1,1)}\n", b"\1\0\xa0\x7f"),
+    "sizes whose product overflows": npy("{'descr':'<f8','fortran_order':False,'shape':(4294967296,4294967297)}\n"),
+    "a thousand axes": npy("{'descr':'<f8','fortran_order':False,'shape':(%s)}\n" % ("1," * 1000)),
+    "fields": npy("{'descr':[('a','<f8')],'fortran_order':False,'shape':(1,1)}\n", bytes(8)),
+    "an escape of Python": npy("{'descr':'\\d','fortran_order':False,'shape':(1,1)}\n", bytes(8)),
 }  # fmt: skip
 
 
@@ -454,6 +463,10 @@ SPECS = {
     "a scale that is NaN": _EXPERIMENT.replace(b"[recipe]", b"scale = nan\n[recipe]"),
     "10^9 seeds": _STUDY.replace(b"seeds = 2", b"seeds = 1000000000"),
     "arms that are a number": _STUDY[: _STUDY.index(b"[arms")] .replace(b"seeds = 2", b"arms = 2"),
+    "a decay of 10^308": _EXPERIMENT.replace(b"[recipe]", b"[recipe]\ndecay = 1e308"),
+    "a clip beyond float32": _EXPERIMENT.replace(b"[recipe]", b"[recipe]\nclip = 1e39"),
+    "weights of 10^14 bytes": _EXPERIMENT.replace(b"width = 8", b"width = 1000000"),
+    "passes of a million layers": _EXPERIMENT.replace(b"[recipe]", b"repeats = 10000000\n[recipe]"),
     "an arm that leads out of the folder": _STUDY.replace(b"[arms.plain]", b'[arms."../plain"]'),
 }  # fmt: skip
 
@@ -464,6 +477,24 @@ def _spec(folder: Path, data: object) -> list[object]:
 
 
 several("spec", SPECS, _spec, needs="optax")
+
+_FIXED = b"[fixed]\na=1.0\nx0=0.5\n"
+SWEEPS = {
+    "an axis of 1.2 GB": _FIXED + b"s_delta=-1.0\n[grid]\nmu={linspace=[-1,1,150000000]}",
+    "1.5 * 10^8 random cells": _FIXED + b"s_delta=-1.0\n[random]\ncells=150000000\nmu={uniform=[-1,1]}",
+    "4096 columns": b"[fixed]\na=1.0\ns_delta=-1.0\nmu=1.0\nL=4096\n[random]\ncells=50000\nx0={uniform=[-1,1]}",
+    "4 * 10^6 chunks": b"chunk=1\n" + _FIXED + b"[grid]\nmu={linspace=[-1,1,2000]}\ns_delta={linspace=[-1,1,2000]}",
+    "10^20 cells": _FIXED + b"[grid]\nmu={linspace=[-1,1,10000000000]}\ns_delta={linspace=[-1,1,10000000000]}",
+    "70 axes": _FIXED + b"s_delta=1.0\n[grid]\n" + b"\n".join(b"mu_%d=[1.0]" % i for i in range(1, 71)),
+}  # fmt: skip
+
+
+def _sweep(folder: Path, data: object) -> list[object]:
+    (folder / "spec.toml").write_bytes(data)  # type: ignore[arg-type]
+    return ["sweep", folder / "spec.toml", "--out", folder / "store"]
+
+
+several("sweep", SWEEPS, _sweep, needs="zarr")
 
 _TEXTS = b'title = "t"\n[task]\nname = "bytes"\ntraining = "%s"\nlengths = [8]\n[recipe]\nsteps = 2\nwarmup = 0\n'
 _IMAGES = b'title = "t"\n[task]\nname = "images"\nbatch = 1\ntraining_images = 1\n[recipe]\nsteps = 2\nwarmup = 0\n'

@@ -4,6 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 mpl.use("Agg")
 
@@ -11,6 +12,7 @@ import matplotlib.pyplot as plt
 
 from mamba_dynamics import OUTCOME_COLOURS, Outcome, plot_phase_diagram
 from mamba_dynamics._errors import SweepError
+from mamba_dynamics.cli import app
 from mamba_dynamics.sweeps.store import outcome_attributes
 
 BLEW_UP = list(Outcome).index(Outcome.BLEW_UP)
@@ -78,3 +80,32 @@ def test_random_cells_are_points():
     (points,) = ax.collections
     np.testing.assert_array_equal(points.get_offsets(), [[1, 4], [2, 5], [3, 6]])
     np.testing.assert_array_equal(points.get_array(), [-1, BLEW_UP, BLEW_UP])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "choose a value of each other one (a from 0.25 to 4; x0_2 from -2 to 2)"),
+        (("--slice", "a=1"), "choose a value of each other one (x0_2 from -2 to 2)"),
+        (("--slice", "a=1", "--slice", "b=0"), "expected one of the axes a, x0_2, s_delta, mu, found 'b'"),
+        (("--slice", "a=1", "--slice", "x0_2=0", "--x", "x0_2"), "found 'x0_2'"),
+        (("--slice", "a=nan"), "expected a number for a, found 'nan'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_before_anything_is_computed(options, says, tmp_path, monkeypatch):
+    from mamba_dynamics.sweeps import run
+
+    monkeypatch.setattr(run, "run_sweep", lambda *_, **__: pytest.fail("it was computed"))
+    arguments = ["sweep", "scenarios", "--out", str(tmp_path / "s"), "--plot", str(tmp_path / "p.png"), *options]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 2, found.output
+    assert says in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slice_along_an_axis_without_order():
+    dataset = made_up(mu=[2.0, -1.0, 1.0], a=[1.0, 2.0], s_delta=[-1.0, 1.0])
+    dataset = dataset.assign(outcome=dataset.outcome.where(dataset.mu == 1.0, 0).astype("int8"))
+    dataset.outcome.attrs = outcome_attributes()
+    ax = plot_phase_diagram(dataset, where={"mu": 0.9})
+    assert sorted(set(colours(ax))) == sorted({OUTCOME_COLOURS["converged_to_zero"], OUTCOME_COLOURS["blew_up"]})

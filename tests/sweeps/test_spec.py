@@ -151,7 +151,10 @@ WRONG = {
     "a truth in a list": (with_parts(grid={"mu": [True]}), "list of numbers"),
     "nan in a list": (with_parts(grid={"mu": [float("nan")]}), "list of numbers"),
     "a number beyond float64 in a list": (with_parts(grid={"mu": [1.0, 10**400]}), "list of numbers"),
-    "a count beyond 64 bits": (with_parts(grid={"mu": {"linspace": [1, 2, 2**64]}}), "whole number of values"),
+    "a count beyond 64 bits": (
+        with_parts(grid={"mu": {"linspace": [1, 2, 2**64]}}),
+        "at most 100000000 cells, found about 10.19",
+    ),
     "a fixed number beyond float64": (with_parts(fixed=BASE["fixed"] | {"a": 10**400}), "number"),
     "a value twice": (with_parts(grid={"mu": [1.0, 1.0]}), "once, found some twice"),
     "unknown kind": (with_parts(grid={"mu": {"geomspace": [1, 2, 3]}}), "linspace"),
@@ -213,3 +216,12 @@ def test_a_spec_that_is_not_there_or_not_toml(tmp_path):
         read_sweep(broken)
     with pytest.raises(SweepError, match="expected a table at 'title'"):
         read_sweep("scenarios", {"title.x": "1"})
+
+
+@pytest.mark.parametrize(
+    "wide", [{"uniform": [-1e308, 1e308]}, {"log_uniform": [5e-324, 1e308]}, {"normal": [1e308, 1e308]}]
+)
+def test_a_distribution_beyond_float64_gets_one_line(wide):
+    table = {"fixed": BASE["fixed"], "random": {"cells": 100, "mu": wide}}
+    with pytest.raises(SweepError, match=r"^expected finite values for mu_1, found [0-9]+ that are not$"):
+        sweep_from("one", table)

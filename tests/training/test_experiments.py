@@ -1,5 +1,6 @@
 """Experiments as a user runs them: specs, models with the refinements, and a run that is killed and goes on."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,8 +17,19 @@ from click.testing import CliRunner
 
 from mamba_dynamics import MambaDynamicsError
 from mamba_dynamics.cli import app
-from mamba_dynamics.training.experiment import build_model, build_task, experiment_names, read_experiment, run
+from mamba_dynamics.training.experiment import (
+    Experiment,
+    ModelSpec,
+    TaskSpec,
+    build_model,
+    build_task,
+    cost_of,
+    experiment_names,
+    read_experiment,
+    run,
+)
 from mamba_dynamics.training.models import Sizes, Trainable, new_language_model, parameters
+from mamba_dynamics.training.recipe import Recipe
 from mamba_dynamics.training.study import is_study
 
 SMALL = {
@@ -223,3 +235,82 @@ def test_wrong_files_and_usage_get_one_line(tmp_path):
     assert command("induction-heads").exit_code == 2
     assert command("induction-heads", "--out", tmp_path, "--set", "steps").exit_code == 2
     assert "induction-heads" in command("--list").stdout
+
+
+NASTY = ["0", "-1", "1e308", "-1e308", "5e-324", "inf", "-inf", "nan", "9" * 30, "-" + "9" * 400, "true", "0.5", "1e39"]
+NASTY += ["2147483648", "4294967296", "10000000", "[]", "[1]", "[0, inf]", '"x"', "{}", "1979-05-27"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [(TaskSpec, "task"), (ModelSpec, "model"), (Recipe, "recipe"), (Experiment, "")], ids=str
+)
+def test_any_number_in_any_field_makes_a_model_or_gets_one_line(kind, part):
+    for field in dataclasses.fields(kind):
+        for value in NASTY:
+            key = f"{part}.{field.name}".strip(".")
+            try:
+                experiment = read_experiment("induction-heads", SMALL | {key: value})
+                if max(experiment.model.width, experiment.model.states, experiment.task.length) < 1000:
+                    build_model(experiment, build_task(experiment, None))
+            except MambaDynamicsError as error:
+                line = str(error)
+                assert line.isprintable(), (key, value)
+                assert len(line) < 400, (key, value)
+
+
+#: Each is asked for by one line of a spec; the numbers are the closed forms of `Cost`.
+BEYOND = {
+    "layers": ({"model.layers": "1001"}, "at most 1000 layers, found 1001"),
+    "weights": ({"model.width": "10000", "model.layers": "10"}, "bytes for weights and what trains them, found"),
+    "states": ({"model.states": "10000000"}, "bytes for weights and what trains them, found"),
+    "batch": ({"task.batch": "10000000"}, "bytes for a batch in the model, found"),
+    "length": ({"task.length": "10000000"}, "bytes for a batch in the model, found"),
+    "kinds": ({"task.kinds": "10000000", "task.batch": "64"}, "bytes for a batch in the model, found"),
+    "depth": ({"model.repeats": "10000000"}, "bytes for a batch in the model, found"),
+    "log": ({"recipe.steps": "1000000000", "recipe.evaluate_every": "1"}, "bytes for the log, found 900000000000"),
+}
+
+SCRIPT = """
+import resource, sys
+from mamba_dynamics._errors import TrainingError
+from mamba_dynamics.training.experiment import read_experiment
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_experiment("induction-heads", dict(one.split("=") for one in sys.argv[1:]))
+except TrainingError as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)
+"""
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_no_machine_holds_is_told_with_the_number(name):
+    changes, says = BEYOND[name]
+    with pytest.raises(MambaDynamicsError) as error:
+        read_experiment("induction-heads", SMALL | changes)
+    assert says in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+def test_a_spec_of_a_few_lines_takes_no_memory():
+    changes = [f"{key}={value}" for key, value in (SMALL | BEYOND["weights"][0]).items()]
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *changes], capture_output=True, text=True, check=True)
+    kilobytes, said = done.stdout.split(" ", 1)
+    assert int(kilobytes) < 64_000
+    assert "bytes for weights" in said
+
+
+@pytest.mark.parametrize("name", [name for name in experiment_names() if not is_study(name)])
+def test_the_weights_of_a_run_are_no_more_than_its_cost_says(name):
+    experiment = dataclasses.replace(read_experiment(name), task=dataclasses.replace(small().task, kinds=4))
+    model = build_model(experiment, build_task(experiment, None))
+    assert parameters(model) <= cost_of(experiment).weights <= 3 * parameters(model)
+
+
+def test_a_log_that_a_stranger_wrote_gets_one_line(tmp_path):
+    assert command("induction-heads", "--out", tmp_path, *settings()).exit_code == 0
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 12, "bits": "x", "accuracy": null}\n')
+    found = command("induction-heads", "--out", tmp_path, *settings())
+    assert found.exit_code == 1
+    assert "expected step, bits and accuracy in each record" in found.stderr
+    assert found.stderr.count("\n") == 1

@@ -12,6 +12,7 @@ import pytest
 from mamba_dynamics import MambaDynamicsError
 from mamba_dynamics._errors import TrainingDiverged, TrainingError
 from mamba_dynamics._files import write_whole
+from mamba_dynamics.training import loop
 from mamba_dynamics.training.loop import train
 from mamba_dynamics.training.recipe import Recipe, optimiser
 from mamba_dynamics.training.run_folder import LOG, STATE, RunFolder
@@ -178,3 +179,100 @@ def test_only_matrices_decay_and_rates_do_not():
 def test_impossible_recipes_get_one_line(changes):
     with pytest.raises(MambaDynamicsError, match=r"^expected .*found"):
         Recipe(**({"steps": 40} | changes))
+
+
+def poisoned_after(step, part, monkeypatch):
+    """From the update of a step on, the part's first array holds infinite numbers."""
+    update, done = loop._update, []
+
+    def poisoned(fixed, model, optimiser_state):
+        state = dict(zip(("model", "optimiser", "loss"), update(fixed, model, optimiser_state), strict=True))
+        done.append(step)
+        if len(done) == step:
+            state[part] = jax.tree.map(lambda leaf: leaf * jnp.inf if eqx.is_inexact_array(leaf) else leaf, state[part])
+        return tuple(state.values())
+
+    monkeypatch.setattr(loop, "_update", poisoned)
+
+
+def failing_probe(step):
+    calls = []
+
+    def probe(_):
+        calls.append(step)
+        if len(calls) == step:
+            raise np.linalg.LinAlgError("Array must not contain\n infs or NaNs")
+        return {}
+
+    return probe
+
+
+class Unmeasurable(NextByte):
+    """A task whose held-out loss is no number, though that of its batches is."""
+
+    def held_out(self):
+        for batch in super().held_out():
+            yield batch._replace(weights=np.full_like(batch.weights, np.inf))
+
+
+SAVED = Recipe(steps=12, learning_rate=0.3, warmup=0, decay=0.0, evaluate_every=2, save_every=3)
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("model", "expected finite weights, found some that are not at step 9"),
+        ("optimiser", "expected finite weights, found some that are not at step 9"),
+        ("model between", "expected a finite loss, found nan at step 8"),
+        ("probe", "expected weights that can be examined, found Array must not contain infs or NaNs at step 8"),
+        ("held out", "expected a finite loss on what is held out, found nan at step 8"),
+    ],
+)
+def test_wherever_it_diverges_the_last_good_checkpoint_is_kept(where, says, tmp_path, monkeypatch):
+    whole = train(TASK, pairs(), SAVED, tmp_path / "whole")
+    out, task, probe = tmp_path / "out", TASK, lambda _: {}
+    if where in ("model", "optimiser"):
+        poisoned_after(9, where, monkeypatch)
+    elif where == "model between":
+        poisoned_after(7, "model", monkeypatch)
+    elif where == "probe":
+        probe = failing_probe(4)
+    else:
+        with pytest.raises(Stopped):
+            train(TASK, pairs(), SAVED, out, progress=stop_after(7))
+        task = Unmeasurable(TEXT, TEXT[:129], lengths=(8, 16), batch_bytes=64, seed=0)
+    with pytest.raises(TrainingDiverged, match=f"^{says}: .*; the last good checkpoint is kept in") as caught:
+        train(task, pairs(), SAVED, out, probe=probe)
+    assert "\n" not in str(caught.value)
+    assert (out / STATE).read_bytes().startswith(b"6\n")
+    monkeypatch.undo()
+    again = train(TASK, pairs(), SAVED, out)
+    assert again.records == whole.records
+    np.testing.assert_array_equal(again.model.table, whole.model.table)
+
+
+def test_before_the_first_checkpoint_there_is_none_to_speak_of(tmp_path, monkeypatch):
+    poisoned_after(2, "model", monkeypatch)
+    with pytest.raises(TrainingDiverged, match=r"at step 2: .*; no checkpoint was saved before$"):
+        train(TASK, pairs(), SAVED, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"decay": 1e308}, r"recipe.decay from 0 to 1e\+06, found 1e\+308"),
+        ({"learning_rate": np.inf}, r"recipe.learning_rate from 1e-30 to 1e\+06, found inf"),
+        ({"learning_rate": np.nan}, r"recipe.learning_rate from 1e-30 to 1e\+06, found nan"),
+        ({"clip": 1e39}, r"recipe.clip from 1e-30 to 1e\+06, found 1e\+39"),
+        ({"final_share": -0.1}, r"recipe.final_share from 0 to 1e\+06, found -0.1"),
+        ({"steps": -1}, r"recipe.steps from 1 to 1e\+09, found -1"),
+        ({"steps": 10**5000}, r"recipe.steps from 1 to 1e\+09, found far more"),
+        ({"warmup": -(10**5000)}, r"recipe.warmup from 0 to below the 10 steps, found far less"),
+        ({"save_every": 2**31}, r"recipe.save_every from 1 to 1e\+09, found 2147483648"),
+        ({"patience": 10**30}, r"recipe.patience from 0 to 1e\+09, found far more"),
+        ({"betas": (0.9, np.nan)}, r"recipe.betas from 0 to below 1, found \(0.9, nan\)"),
+    ],
+)
+def test_a_number_beyond_its_range_is_told_with_the_range(changes, says):
+    with pytest.raises(TrainingError, match=f"^expected {says}: mend the spec$"):
+        Recipe(**{"steps": 10, "warmup": 0} | changes)

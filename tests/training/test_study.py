@@ -328,3 +328,16 @@ def test_a_wrong_spec_gets_one_line(text, line, tmp_path):
 def test_a_study_is_no_experiment():
     with pytest.raises(MambaDynamicsError, match=r"^expected an experiment, found 'e1-wikitext', a study"):
         read_experiment("e1-wikitext")
+
+
+def test_a_trained_stack_that_cannot_be_followed_is_a_run_that_diverged(spec, tmp_path, monkeypatch):
+    from mamba_dynamics.training import dynamics
+
+    def fail(*_):
+        raise np.linalg.LinAlgError("Array must not contain\n infs or NaNs")
+
+    monkeypatch.setattr(dynamics, "measured_dynamics", fail)
+    run = study_module._one_run(read_study(spec, {"dynamics": "true"}), "negative", 0, None, tmp_path)
+    assert run["status"] == "diverged"
+    assert run["message"] == "expected a trained stack that can be followed, found Array must not contain infs or NaNs"
+    assert [record["step"] for record in run["records"]] == [2, 4]
