@@ -105,7 +105,7 @@ def main() -> int:
         if given.until_each_kind:
             from kinds import search
 
-            return search(processes, seed=given.seed, seconds=given.seconds or 600.0)
+            return search(processes, given.parser or (), seed=given.seed, seconds=given.seconds or 600.0)
         return _table(plan(given.parser, given.inputs, given.seconds), processes, given.seed, kept)
 
 

@@ -30,3 +30,27 @@ def numbers_of_layer(path: Path) -> dict[tuple[str, tuple[int, int] | None], Any
 
     layer = read_layer(path)
     return {("S_B", None): layer.S_B[0], ("S_C", None): layer.S_C[0]}
+
+
+def judge_model(path: Path) -> None:
+    """Open a model's folder, read and judge every layer of it, and what its language model has around them."""
+    from mamba_dynamics import weights_verdict
+    from mamba_dynamics._errors import MambaDynamicsError
+    from mamba_dynamics.checkpoints import open_checkpoint
+    from mamba_dynamics.checkpoints.language_model import language_model_weights
+
+    checkpoint = open_checkpoint(path.parent)
+    for index in range(min(len(checkpoint), 6)):
+        with suppress(MambaDynamicsError):
+            weights_verdict(checkpoint.layer(index))
+    with suppress(MambaDynamicsError):
+        weights = language_model_weights(checkpoint)
+        weights.block(0)
+        weights.final_norm()
+        weights.head(0, 1)
+
+
+def read_tokens_of(path: Path) -> None:
+    from mamba_dynamics.cli.arrays import read_tokens
+
+    read_tokens(path)

@@ -10,7 +10,7 @@ from torch_tensors import KINDS, ORDERED, Plan, Tensor, nothing_expected, random
 
 #: Attributes that a reader of tensors, storages or mappings may look at, and that a state may put something over.
 ATTRIBUTES = (
-    "numel", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage", "shape", "dtype", "size", "ndim",
+    "numel", "numel", "numel", "stride", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage", "shape", "dtype", "size", "ndim",
     "layout", "device", "is_nested", "is_quantized", "data", "grad", "_backward_hooks", "__class__", "__dict__", "_cdata",
     "__reduce_ex__", "__getitem__", "__len__", "__iter__", "items", "keys", "get", "values", "nbytes", "detach", "numpy",
 )  # fmt: skip
@@ -36,10 +36,21 @@ def state(rng: Random) -> Any:
     return rng.choice(((table, {}), ({}, table), [table], (None, table), (table,), (1, 2, 3, 4), Table(ordered=True)))
 
 
+def _enlarge(plan: Plan, tensor: Tensor) -> None:
+    """A tensor of many values, so that what lies beyond a buffer of none is no memory of the process."""
+    if any(one.key == tensor.key for _, one in plan.tensors if one is not tensor):
+        return
+    tensor.count = plan.rng.choice((3_000, 250_000, 1_500_000))
+    plan.records[tensor.key] = random_values(plan.rng, tensor.kind, 50) * (tensor.count // 50)
+    tensor.shape, tensor.strides, tensor.offset = (tensor.count,), (1,), 0
+
+
 def state_on_a_tensor(plan: Plan) -> None:
     """State put on a tensor or parameter, by a rebuild that takes it or by BUILD."""
     rng, tensor = plan.rng, plan.pick()
     put = state(rng)
+    if rng.random() < 0.3:
+        _enlarge(plan, tensor)
     plan.says.append(f"state on a tensor: {put}")
     kind = rng.randrange(5)
     if kind <= 1:

@@ -7,6 +7,8 @@ after "ready" the worker waits for the line "go", reads, and answers. What is im
 ever after its first file, is there before an input is measured: valid files are read first.
 """
 
+import ctypes
+import gc
 import json
 import os
 import resource
@@ -23,6 +25,11 @@ from parser_row import Parser
 
 #: Beyond what the process has, so that a file cannot exhaust the machine before it is noticed.
 _MOST_MEMORY = 8_000_000_000
+
+
+#: Growth after which memory that is free, but was not given back, is given back: it would hide what an input takes.
+_KEPT = 4_000_000
+_GIVE_BACK = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
 
 
 class _Desk:
@@ -54,6 +61,10 @@ class _Desk:
         return answer, None
 
 
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def main() -> None:
     table, folder = import_module(sys.argv[1]).PARSERS, Path(sys.argv[2])
     replies = os.fdopen(int(sys.argv[3]), "w", buffering=1)
@@ -61,12 +72,17 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     desks: dict[str, _Desk] = {}
+    had = 0
     for line in sys.stdin:
         name, seed, number = json.loads(line)
         if name not in desks:
             desks[name] = _Desk(table[name], folder / name.replace(" ", "-"))
         case = table[name].case(seed, number)
         desks[name].write(case)
+        if _resident() > had + _KEPT:
+            gc.collect()
+            _GIVE_BACK(0)
+            had = _resident()
         print(json.dumps(["ready", case.size]), file=replies)
         sys.stdin.readline()
         print(json.dumps(desks[name].read(case)), file=replies)
