@@ -37,15 +37,17 @@ class StoredTensor:
             return None
         if self.dtype not in STORED_AS or min((*self.shape, 0)) < 0 or math.prod(self.shape) > _MOST_VALUES:
             return None
+        if 0 in self.shape:
+            return np.zeros(0)
         where = np.zeros((), np.int64) + _within(self.offset)
         for axis, (length, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
             steps = _within(stride) * np.arange(length)
             where = where[..., None] + steps if axis else where + steps
         kind = np.dtype(STORED_AS[self.dtype])
         stored = np.frombuffer(self.data[: len(self.data) // kind.itemsize * kind.itemsize], kind)
-        if where.size and (where.min() < 0 or where.max() >= stored.size):
+        if where.min() < 0 or where.max() >= stored.size:
             return None
-        numbers = stored[where] if where.size else np.zeros(where.shape, kind)
+        numbers = stored[where]
         if self.dtype == "BF16":
             numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
         return np.multiply(numbers, -1 if self.negated else 1, dtype=np.float64)

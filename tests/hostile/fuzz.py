@@ -15,10 +15,10 @@ import math
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,11 +63,8 @@ def fuzz(
             if time.monotonic() - began > seconds:
                 break
 
-    threads = [threading.Thread(target=feed, args=(process,)) for process in processes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(processes)) as pool:
+        list(pool.map(feed, processes))  # an error of a generator is raised here
     result.seconds = time.monotonic() - began
     result.broken.sort()
     return result

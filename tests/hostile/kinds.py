@@ -7,9 +7,9 @@ search ends with code 0 if all were found: a check of the fuzzer, and not of the
 """
 
 import re
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from guard import Broken
@@ -32,7 +32,7 @@ KINDS = (
     Kind("state over a tensor's method: a signal", "torch: pickle", "^signal", "state on a tensor"),
     Kind("state over a tensor's method: a traceback", "torch: pickle", r"^\w+Error", "state on a tensor"),
     Kind("two zip directories: memory", "torch: zip", "resident memory", "two directories"),
-    Kind("a huge axis beside an empty one: memory", "tensor tables", "resident memory"),
+    Kind("a huge axis beside an empty one: memory", "tensor tables", "resident memory|^MemoryError"),
     Kind("another rank or length: IndexError", "tensor tables", "^IndexError"),
     Kind("another rank or length: ValueError", "tensor tables", "^ValueError"),
     Kind("a layer without heads: ZeroDivisionError", "tensor tables", "^ZeroDivisionError"),
@@ -52,10 +52,9 @@ def search(processes: Sequence[Watched], names: Sequence[str], *, seed: int, sec
         wanted = [kind for kind in KINDS if kind.parser == name]
         found = _found(name, wanted, processes, seed, seconds * len(wanted))
         for kind in wanted:
-            number, after = found.get(kind, (None, seconds * len(wanted)))
-            missing += number is None
-            shown = "not found" if number is None else number
-            print(f"{kind.name:46} {name:16} {shown:>7} {after:8.1f}", flush=True)
+            if kind not in found:
+                print(f"{kind.name:46} {name:16} not found", flush=True)
+        missing += len(wanted) - len(found)
     return 1 if missing else 0
 
 
@@ -75,11 +74,9 @@ def _found(
                 for kind in wanted:
                     if kind not in found and re.search(kind.why, str(error)) and kind.says in says:
                         found[kind] = number, time.monotonic() - began
+                        print(f"{kind.name:46} {name:16} {number:7} {found[kind][1]:8.1f}", flush=True)
             number += len(processes)
 
-    threads = [threading.Thread(target=feed, args=(one, at)) for at, one in enumerate(processes)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(processes)) as pool:
+        list(pool.map(feed, processes, range(len(processes))))  # an error of a generator is raised here
     return found

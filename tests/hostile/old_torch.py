@@ -41,7 +41,7 @@ def before_16(plan: Plan, pickle: bytes) -> bytes:
             storages.append(b"\0" * rng.choice((1, 8, 100)))
         elif kind == 6:
             lie = rng.choice((-1, 0, 2**31, 2**60, 2**62, 2**63 - 1))
-            storages[0] = struct.pack("<q", lie) + storages[0][8:] if storages else b""
+            storages = [struct.pack("<q", lie) + one[8:] for one in storages]
         else:
             rng.shuffle(storages)
     head = b"".join(_pickle(plan, value) for value in (magic, protocol, system))

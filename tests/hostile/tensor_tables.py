@@ -18,7 +18,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I8": 1, "U8": 1, "F8_E4M3": 1, "BOOL": 1, "I32": 4}
 #: Lengths of an axis beside an empty one, where the file's bytes do not bound them.
-_HUGE = (2**16, 2**24, 2**25, 2**26, 2**28, 2**28, 2**31 - 1, 2**31, 2**32, 2**40, 2**57)
+_HUGE = (2**16, 2**22, 2**24, 2**24, 2**25, 2**28, 2**31 - 1, 2**31, 2**32, 2**40, 2**57)
 #: Values that a payload of no tensor may have: a tensor's file is to stay small.
 _MOST_BYTES = 200_000
 
@@ -108,7 +108,7 @@ TABLES: dict[str, tuple[Callable[..., Shapes], dict | None]] = {
     "language model, second": (_second_language_model, {"model_type": "mamba2", "n_groups": 1}),
 }  # fmt: skip
 
-_BIASES = ("x_proj.bias", "x_proj_bias", "in_proj.bias", "dt_proj.bias", "dt_bias")
+_BIASES = ("x_proj.bias", "x_proj.bias", "x_proj_bias", "in_proj.bias", "dt_proj.bias", "dt_bias")
 #: Tensors that may lie beside others, or come under another name: each a part of some model.
 _BESIDE = (
     "x_proj.bias", "x_proj_bias", "in_proj.bias", "out_proj.bias", "D", "Ds", "norm.weight", "conv1d.bias", "conv1d.weight",

@@ -10,7 +10,7 @@ from torch_tensors import KINDS, ORDERED, Plan, Tensor, nothing_expected, random
 
 #: Attributes that a reader of tensors, storages or mappings may look at, and that a state may put something over.
 ATTRIBUTES = (
-    "numel", "numel", "numel", "stride", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage", "shape", "dtype", "size", "ndim",
+    "numel", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage", "shape", "dtype", "size", "ndim",
     "layout", "device", "is_nested", "is_quantized", "data", "grad", "_backward_hooks", "__class__", "__dict__", "_cdata",
     "__reduce_ex__", "__getitem__", "__len__", "__iter__", "items", "keys", "get", "values", "nbytes", "detach", "numpy",
 )  # fmt: skip
@@ -20,6 +20,9 @@ VALUES = (
     5, 2**31, 2**63, True, None, "x", (), (1,), [], b"", 0.5, Global("torch.nn.parameter", "Parameter"),
     Global("torch._utils", "_rebuild_parameter"), Global("builtins", "set"), Global("torch", "float32"),
 )  # fmt: skip
+#: Methods of a tensor that say where its values lie, and what answers a call in their place, with nothing.
+METHODS = ("numel", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage")
+CALLED = (ORDERED, Global("collections", "Counter"), Global("builtins", "set"), Global("torch", "Size"))
 #: In the place of a size, a stride or an offset.
 NUMBERS = (0, 1, 2, 3, -1, -2, 7, 100, 2**31 - 1, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, 2**64, 2**100, 2**2000,
            10**400, True, False, 1.0, 2.5, 1e308, float("nan"), float("inf"), None, "1", b"1", (1,), [])  # fmt: skip
@@ -29,6 +32,8 @@ Twist = Callable[[Plan], None]
 
 def state(rng: Random) -> Any:
     """The state of an object: a table of attributes, in one of the forms that BUILD takes."""
+    if rng.random() < 0.4:
+        return {rng.choice(METHODS): rng.choice(CALLED)}
     table = {rng.choice(ATTRIBUTES): rng.choice(VALUES) for _ in range(rng.choice((1, 1, 1, 2, 4)))}
     kind = rng.random()
     if kind < 0.7:
@@ -40,7 +45,7 @@ def _enlarge(plan: Plan, tensor: Tensor) -> None:
     """A tensor of many values, so that what lies beyond a buffer of none is no memory of the process."""
     if any(one.key == tensor.key for _, one in plan.tensors if one is not tensor):
         return
-    tensor.count = plan.rng.choice((3_000, 250_000, 1_500_000))
+    tensor.count = plan.rng.choice((3_000, 1_500_000, 3_000_000))
     plan.records[tensor.key] = random_values(plan.rng, tensor.kind, 50) * (tensor.count // 50)
     tensor.shape, tensor.strides, tensor.offset = (tensor.count,), (1,), 0
 
@@ -49,20 +54,20 @@ def state_on_a_tensor(plan: Plan) -> None:
     """State put on a tensor or parameter, by a rebuild that takes it or by BUILD."""
     rng, tensor = plan.rng, plan.pick()
     put = state(rng)
-    if rng.random() < 0.3:
+    if isinstance(put, dict) and rng.random() < (0.4 if set(put) <= set(METHODS) else 0.02):
         _enlarge(plan, tensor)
     plan.says.append(f"state on a tensor: {put}")
-    kind = rng.randrange(5)
-    if kind <= 1:
+    kind = rng.randrange(7)
+    if kind >= 4:
         arguments = (True, Table(ordered=True), put)
         rebuild = Global("torch._utils", "_rebuild_parameter_with_state")
         tensor.wrap = lambda node: Call(rebuild, (node, *arguments))
-    elif kind == 2:
+    elif kind <= 1:
         cls = rng.choice((Global("torch", "Tensor"), Global("torch.nn.parameter", "Parameter"), ORDERED))
         tensor.wrap = lambda node: Call(
             Global("torch._tensor", "_rebuild_from_type_v2"), (node.function, cls, node.arguments, put)
         )
-    elif kind == 3:
+    elif kind == 2:
         tensor.wrap = lambda node: Built(node, put)
     else:
         parameter = Global("torch._utils", "_rebuild_parameter")
@@ -278,7 +283,7 @@ def persistent_elsewhere(plan: Plan) -> None:
 
 
 TENSOR_TWISTS: tuple[tuple[Twist, int], ...] = (
-    (state_on_a_tensor, 6), (state_that_sets_a_tensor, 1), (state_on_a_mapping, 2), (state_on_a_storage, 2),
+    (state_on_a_tensor, 10), (state_that_sets_a_tensor, 1), (state_on_a_mapping, 2), (state_on_a_storage, 2),
     (sizes_that_lie, 6), (strides_that_repeat, 3), (aliases, 3), (storage_that_lies, 4), (identity_that_lies, 3),
     (other_rebuilds, 3), (metadata, 2), (odd_arguments, 2), (more_records, 1), (persistent_elsewhere, 1),
 )  # fmt: skip
