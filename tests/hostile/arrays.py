@@ -1,15 +1,20 @@
-"""A generator of numpy's arrays (.npy): headers whose shape, type and order are any value, and numbers of every kind."""
+"""A generator of numpy's arrays (.npy): headers whose shape, type and order are any value; numbers of every kind."""
 
 import struct
 from random import Random
 
 from case import Case
 
-_LENGTHS = ("0", "1", "2", "3", "-1", "True", "False", "None", "2.0", "1e3", "'2'", "(1,)", "2**3", "1L", "0x2", "-0", "1_0",
-            str(2**31), str(2**32), str(2**40), str(2**62), str(2**63 - 1), str(2**63), str(2**64), "9" * 400, "9" * 5000)  # fmt: skip
-_TYPES = ("<f8", "<f8", "<f4", "<f2", ">f8", ">f4", ">f2", "=f8", "|f4", "<f16", "<f1", "<i8", "<i4", ">i2", "|i1", "|u1", "<u8",
-          "|b1", "<c8", "<c16", "|O", "|V8", "|S4", "<U2", "<M8[s]", "<m8", "f8", "d", "float64", "", "O8", "<f8,<f8", "x")  # fmt: skip
-_OTHER_TYPES = ("[('a', '<f8')]", "[('a', '<f8', (2, 2))]", "('<f8', (2,))", "None", "3", "{'names': ['a'], 'formats': ['<f8']}",
+_LENGTHS = ("0", "1", "2", "3", "-1", "True", "False", "None", "2.0", "1e3", "'2'", "(1,)", "2**3", "1L", "0x2", "-0",
+    "1_0",
+            str(2**31), str(2**32), str(2**40), str(2**62), str(2**63 - 1), str(2**63), str(2**64), "9" * 400,
+            "9" * 5000)  # fmt: skip
+_TYPES = ("<f8", "<f8", "<f4", "<f2", ">f8", ">f4", ">f2", "=f8", "|f4", "<f16", "<f1", "<i8", "<i4", ">i2", "|i1",
+    "|u1", "<u8",
+          "|b1", "<c8", "<c16", "|O", "|V8", "|S4", "<U2", "<M8[s]", "<m8", "f8", "d", "float64", "", "O8", "<f8,<f8",
+          "x")  # fmt: skip
+_OTHER_TYPES = ("[('a', '<f8')]", "[('a', '<f8', (2, 2))]", "('<f8', (2,))", "None", "3",
+    "{'names': ['a'], 'formats': ['<f8']}",
                 "[('a', '|O')]", "'<f8' '<f4'", "b'<f8'", "[]")  # fmt: skip
 #: Bit patterns: quiet and signalling NaN, infinities, the smallest and largest numbers, of 8, 4 and 2 bytes.
 _PATTERNS = {8: (0x7FF8 << 48, (0x7FF0 << 48) + 1, 0xFFF0 << 48, 0x7FF0 << 48, 1, 0x7FEF << 48, 1 << 63, 0x3FF0 << 48),
@@ -43,8 +48,10 @@ def numpy_array(rng: Random) -> Case:
     text = f"({', '.join(shape)},)" if rng.random() < 0.95 else rng.choice((shape[0], f"[{shape[0]}]", "()", "None"))
     header = f"{{'descr': {text_of_type}, 'fortran_order': {fortran}, 'shape': {text}, }}"
     if rng.random() < 0.06:
-        header = rng.choice(("", "{}", "[]", "__import__('os')", header[:-2], header + " " * 70_000, "(" * 300 + ")" * 300,
-                             "{" * 90, header.replace("shape", "sh"), "{'a': 1, " + header[1:], "-" * 3000 + "1"))  # fmt: skip
+        header = rng.choice(("", "{}", "[]", "__import__('os')", header[:-2], header + " " * 70_000,
+        "(" * 300 + ")" * 300,
+                             "{" * 90, header.replace("shape", "sh"), "{'a': 1, " + header[1:],
+                             "-" * 3000 + "1"))  # fmt: skip
     says.append(f"{text_of_type[:30]} {text[:60]} order {fortran}")
     return Case({"x0.npy": _file(rng, header, data)}, "; ".join(says))
 

@@ -10,21 +10,27 @@ from mamba_dynamics.checkpoints.architectures import ARCHITECTURES, Architecture
 
 #: JSON texts of every kind and magnitude, in the place of any value.
 TEXTS = (
-    "0", "-0", "-0.0", "1", "2", "-1", "1.0", "2.5", "1e3", "1e308", "-1e308", "1e309", "1e-400", "9" * 400, "-" + "9" * 400,
+    "0", "-0", "-0.0", "1", "2", "-1", "1.0", "2.5", "1e3", "1e308", "-1e308", "1e309", "1e-400", "9" * 400,
+    "-" + "9" * 400,
     "9" * 4000, "9" * 5000, "1e" + "9" * 30, "2147483648", "4294967296", "9223372036854775807", "9223372036854775808",
-    "18446744073709551616", "NaN", "Infinity", "-Infinity", "null", "true", "false", '""', '"auto"', '"1"', '"Infinity"',
-    '"inf"', '"-inf"', '"nan"', '"' + "a" * 5000 + '"', '"\\ud800"', '"\\u202e\\n"', "[]", "{}", "[1]", "[1, 2]", "[[1]]",
+    "18446744073709551616", "NaN", "Infinity", "-Infinity", "null", "true", "false", '""', '"auto"', '"1"',
+    '"Infinity"',
+    '"inf"', '"-inf"', '"nan"', '"' + "a" * 5000 + '"', '"\\ud800"', '"\\u202e\\n"', "[]", "{}", "[1]", "[1, 2]",
+    "[[1]]",
     "[0, 1e400]", "[1, 0]", "[-1, 1]", "[NaN, NaN]", "[0.0, Infinity]", "[true, false]", "[" + "9" * 400 + ", 1]",
     "[1, 1, 1, 1, 1]", "[1e308, 1e308, 1e308, 1e308, 1e308]", "[1, 1, 1, 1, " + "9" * 400 + "]",
-    '[null, null]', '{"__float__": "Infinity"}', '{"__float__": "-Infinity"}', '{"__float__": "nan"}', '{"__float__": 1}',
-    '{"__float__": ' + "9" * 400 + "}", '{"__float__": {"__float__": "Infinity"}}', '{"__float__": []}', '{"__float__": null}',
+    '[null, null]', '{"__float__": "Infinity"}', '{"__float__": "-Infinity"}', '{"__float__": "nan"}',
+    '{"__float__": 1}',
+    '{"__float__": ' + "9" * 400 + "}", '{"__float__": {"__float__": "Infinity"}}', '{"__float__": []}',
+    '{"__float__": null}',
     '[{"__float__": "0"}, {"__float__": "Infinity"}]', '{"__float__": "Infinity", "x": 1}', "[" * 300 + "]" * 300,
     "[" * 100_000 + "]" * 100_000, '{"a":' * 300 + "1" + "}" * 300, '{"a": 1, "a": 2}', "[" + "1," * 3000 + "1]",
 )  # fmt: skip
 #: Fields that are looked at whatever the architecture is.
 _COMMON = (
     "model_type", "text_config", "ssm_cfg", "d_model", "n_layer", "hidden_act", "rms_norm", "layer_norm_epsilon",
-    "norm_epsilon", "importance_reordering", "attn_layer_idx", "ssm_in_multiplier", "ssm_multipliers", "time_step_limit",
+    "norm_epsilon", "importance_reordering", "attn_layer_idx", "ssm_in_multiplier", "ssm_multipliers",
+    "time_step_limit",
     "time_step_min", "tie_word_embeddings", "vocab_size", "quantization_config", "num_hidden_layers", "auto_map",
 )  # fmt: skip
 _INNER = ("layer", "d_state", "d_conv", "expand", "headdim", "ngroups", "d_ssm", "dt_rank", "dt_limit")
@@ -107,10 +113,13 @@ def plain_configs() -> tuple[bytes, ...]:
 
 def right_cases() -> dict[str, Case]:
     """A right config of each architecture, and its weights."""
-    cases = {row.name: Case({"config.json": json.dumps(_right(row)).encode(), "model.safetensors": _weights(row.kinds[0])})
+    cases = {row.name: Case({"config.json": json.dumps(_right(row)).encode(),
+        "model.safetensors": _weights(row.kinds[0])})
              for row in ARCHITECTURES if row.name != "mamba_ssm"}  # fmt: skip
     fields, kind = _of_mamba_ssm(Random(0))
-    return cases | {"mamba_ssm": Case({"config.json": json.dumps(fields).encode(), "model.safetensors": _weights(kind)})}
+    return cases | {
+        "mamba_ssm": Case({"config.json": json.dumps(fields).encode(), "model.safetensors": _weights(kind)})
+    }
 
 
 WEIGHTS_OF_THE_PLAIN = _weights("mamba1")

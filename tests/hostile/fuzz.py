@@ -46,9 +46,7 @@ class Result:
         return sum(self.answers.values()) + len(self.broken)
 
 
-def fuzz(
-    parser: Parser, processes: Sequence[Watched], *, inputs: int, seconds: float, seed: int, kept: Path
-) -> Result:
+def fuzz(parser: Parser, processes: Sequence[Watched], *, inputs: int, seconds: float, seed: int, kept: Path) -> Result:
     """Give a reader inputs, dealt to the processes, until their number or the time is used up."""
     result, numbers, began = Result(parser), itertools.count(), time.monotonic()
 

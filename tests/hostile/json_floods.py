@@ -25,13 +25,17 @@ def _key(number: int) -> str:
 
 def _keys(rng: Random, count: int) -> str:
     """Short keys with one value each; perhaps the last of them twice."""
-    value = rng.choice(("1e5", "0", "1", "123456", "1.5", '""', '"a"', "[]", "{}", "null", "true", '"\\u0451"', "1e400"))
+    value = rng.choice(
+        ("1e5", "0", "1", "123456", "1.5", '""', '"a"', "[]", "{}", "null", "true", '"\\u0451"', "1e400")
+    )
     twice = f',"{_key(rng.choice((0, count - 1, count - 1)))}":0' if rng.random() < 0.7 else ""
     return "{" + ",".join(f'"{_key(number)}":{value}' for number in range(count)) + twice + "}"
 
 
 def _list(rng: Random, count: int) -> str:
-    value = rng.choice(("1e5", "300", "12345678901", "1.5", '"ab"', "[]", "{}", "[0]", '{"":0}', "null", '"\\n"', "[[]]"))
+    value = rng.choice(
+        ("1e5", "300", "12345678901", "1.5", '"ab"', "[]", "{}", "[0]", '{"":0}', "null", '"\\n"', "[[]]")
+    )
     return '{"a":[' + ",".join([value] * count) + "]}"
 
 

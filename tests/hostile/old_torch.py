@@ -1,4 +1,4 @@
-"""torch's formats before 1.6, and before 0.1.10: pickles one after the other with storages behind, and a tar archive."""
+"""torch's formats before 1.6 and before 0.1.10: pickles one after the other with storages behind; a tar archive."""
 
 import io
 import struct
@@ -66,7 +66,12 @@ def in_a_tar(plan: Plan, pickle: bytes) -> bytes:
         tensors += struct.pack("<ii3q", 1, 0, 2, 1, 0)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, data in (("sys_info", _pickle(plan, _SYSTEM)), ("storages", storages), ("tensors", tensors), ("pickle", pickle)):
+        for name, data in (
+            ("sys_info", _pickle(plan, _SYSTEM)),
+            ("storages", storages),
+            ("tensors", tensors),
+            ("pickle", pickle),
+        ):
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))

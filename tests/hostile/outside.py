@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from guard import Broken
@@ -65,7 +66,7 @@ class Watched:
 
     def _start(self) -> None:
         replies, theirs = os.pipe()
-        self._chatter = tempfile.TemporaryFile(dir=self.folder)
+        self._chatter = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 (closed by _end)
         command = [sys.executable, str(Path(__file__).with_name("worker.py")), self.table, str(self.folder)]
         self.process = subprocess.Popen(
             [*command, str(theirs)],
@@ -88,10 +89,8 @@ class Watched:
         self.process.wait()
         self._heard.close()
         for stream in (self.process.stdin, self._replies, self._chatter):
-            try:
+            with suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
         os.close(self._refs)
         os.close(self._status)
         self.process = None

@@ -15,8 +15,8 @@ class Parser:
     """`file`: the name under which a stranger's bytes are put; `beside`: valid files that lie there too.
 
     Inputs are made by `mutate` from the valid files `seeds`, or anew by `make`. `share`: how many inputs it gets,
-    beside the others; `needs`: what must be installed; `own_process`: it reads in a process with limits of its own; `writes`: it changes files.
-    `read` returns the numbers it read where `make` knows them.
+    beside the others; `needs`: what must be installed; `own_process`: it reads in a process with limits of its own;
+    `writes`: it changes files. `read` returns the numbers it read where `make` knows them.
     """
 
     name: str

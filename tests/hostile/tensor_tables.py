@@ -25,8 +25,10 @@ _MOST_BYTES = 200_000
 
 def mamba1(E: int = 4, N: int = 3, R: int = 2, d: int = 2, k: int = 4) -> Shapes:
     """One layer of Mamba-1, whole."""
-    return {"in_proj.weight": (2 * E, d), "conv1d.weight": (E, 1, k), "conv1d.bias": (E,), "x_proj.weight": (R + 2 * N, E),
-            "dt_proj.weight": (E, R), "dt_proj.bias": (E,), "A_log": (E, N), "D": (E,), "out_proj.weight": (d, E)}  # fmt: skip
+    return {"in_proj.weight": (2 * E, d), "conv1d.weight": (E, 1, k), "conv1d.bias": (E,),
+    "x_proj.weight": (R + 2 * N, E),
+            "dt_proj.weight": (E, R), "dt_proj.bias": (E,), "A_log": (E, N), "D": (E,), "out_proj.weight": (d,
+            E)}  # fmt: skip
 
 
 def mamba2(E: int = 4, G: int = 1, N: int = 3, H: int = 2, d: int = 2, k: int = 4) -> Shapes:
@@ -85,7 +87,11 @@ def _mamba_vision(E: int = 4, N: int = 3, R: int = 2) -> Shapes:
 
 def _around(layer: Shapes, d: int) -> Shapes:
     found = {f"{_MIXER}{name}": shape for name, shape in layer.items()}
-    return found | {"backbone.embeddings.weight": (5, d), "backbone.norm_f.weight": (d,), "backbone.layers.0.norm.weight": (d,)}
+    return found | {
+        "backbone.embeddings.weight": (5, d),
+        "backbone.norm_f.weight": (d,),
+        "backbone.layers.0.norm.weight": (d,),
+    }
 
 
 def _language_model(E: int = 4, N: int = 3, R: int = 2, d: int = 2, k: int = 4) -> Shapes:
@@ -111,7 +117,8 @@ TABLES: dict[str, tuple[Callable[..., Shapes], dict | None]] = {
 _BIASES = ("x_proj.bias", "x_proj.bias", "x_proj_bias", "in_proj.bias", "dt_proj.bias", "dt_bias")
 #: Tensors that may lie beside others, or come under another name: each a part of some model.
 _BESIDE = (
-    "x_proj.bias", "x_proj_bias", "in_proj.bias", "out_proj.bias", "D", "Ds", "norm.weight", "conv1d.bias", "conv1d.weight",
+    "x_proj.bias", "x_proj_bias", "in_proj.bias", "out_proj.bias", "D", "Ds", "norm.weight", "conv1d.bias",
+    "conv1d.weight",
     "b_layernorm.weight", "c_layernorm.weight", "dt_layernorm.weight", "B_norm.weight", "A_b_log", "A_s_log", "A_c_log",
     "x_proj_s.weight", "dt_proj_s.weight", "dt_proj_s.bias", "x_proj_b.weight", "A_log_1", "A_log_2", "A_logs", "A_log",
     "lora_A.weight", "in_proj.lora_A.weight", "x_proj.lora_B.weight", "x_proj.base_layer.weight", "weight_orig",
@@ -149,9 +156,10 @@ def _other_shape(rng: Random, shape: tuple[int, ...]) -> tuple[int, ...]:
     if kind == 1:
         return shape[:at] + shape[at + 1 :]
     if kind == 2:
-        return shape[:at] + (0,) + shape[at + 1 :]
+        return (*shape[:at], 0, *shape[at + 1 :])
     if kind == 3:
-        return shape[:at] + (rng.choice((1, 2, 3, shape[at] + 1, max(shape[at] - 1, 0), 2 * shape[at], 1025)),) + shape[at + 1 :]
+        length = rng.choice((1, 2, 3, shape[at] + 1, max(shape[at] - 1, 0), 2 * shape[at], 1025))
+        return (*shape[:at], length, *shape[at + 1 :])
     if kind == 4:
         return rng.choice(((0, rng.choice(_HUGE)), (rng.choice(_HUGE), 0), (0, rng.choice(_HUGE), 1), (1, 0, 2**40)))
     if kind == 5 and len(shape) > 1:
@@ -186,7 +194,9 @@ def _vary(rng: Random, tensors: dict[str, tuple[str, tuple[int, ...]]]) -> str:
         tensors[name] = rng.choice(list(_BYTES)), shape
         return f"{name} as {tensors[name][0]}"
     if what == 9:
-        new = rng.choice((prefix + rng.choice(_BESIDE), name + rng.choice(("_1", ".", " ", "_orig")), "x." + name, name.upper()))
+        new = rng.choice(
+            (prefix + rng.choice(_BESIDE), name + rng.choice(("_1", ".", " ", "_orig")), "x." + name, name.upper())
+        )
         tensors[new] = tensors.pop(name)
         return f"{name} renamed {new}"
     extra = rng.choice(("ema.", "model.", "state_dict.", "module.", "1."))
@@ -230,5 +240,8 @@ def tensor_table(rng: Random) -> Case:
     for name in large:
         del tensors[name]
     table = config if config is None or rng.random() < 0.8 else None
-    files = {"model.safetensors": written(tensors, rng), "config.json": b"{}" if table is None else json.dumps(table).encode()}
+    files = {
+        "model.safetensors": written(tensors, rng),
+        "config.json": b"{}" if table is None else json.dumps(table).encode(),
+    }
     return Case(files, "; ".join(says))

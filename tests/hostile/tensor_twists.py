@@ -11,8 +11,10 @@ from torch_tensors import KINDS, ORDERED, Plan, Tensor, nothing_expected, random
 #: Attributes that a reader of tensors, storages or mappings may look at, and that a state may put something over.
 ATTRIBUTES = (
     "numel", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage", "shape", "dtype", "size", "ndim",
-    "layout", "device", "is_nested", "is_quantized", "data", "grad", "_backward_hooks", "__class__", "__dict__", "_cdata",
-    "__reduce_ex__", "__getitem__", "__len__", "__iter__", "items", "keys", "get", "values", "nbytes", "detach", "numpy",
+    "layout", "device", "is_nested", "is_quantized", "data", "grad", "_backward_hooks", "__class__", "__dict__",
+    "_cdata",
+    "__reduce_ex__", "__getitem__", "__len__", "__iter__", "items", "keys", "get", "values", "nbytes", "detach",
+    "numpy",
 )  # fmt: skip
 #: What an attribute may become: numbers, texts, and what answers when it is called.
 VALUES = (
@@ -177,8 +179,26 @@ def identity_that_lies(plan: Plan) -> None:
     """The identity of a storage with other fields, or more or fewer of them, or no tuple at all."""
     rng, tensor = plan.rng, plan.pick()
     usual = list(tensor.storage().identity)
-    odd = (None, 1, -1, "", "0", b"0", True, (), ORDERED, Global("torch", "UntypedStorage"), Global("os", "system"),
-           Global("torch", "ComplexDoubleStorage"), Global("torch", "Tensor"), 2**64, "cuda:0", "meta", 1.0, "x" * 9)
+    odd = (
+        None,
+        1,
+        -1,
+        "",
+        "0",
+        b"0",
+        True,
+        (),
+        ORDERED,
+        Global("torch", "UntypedStorage"),
+        Global("os", "system"),
+        Global("torch", "ComplexDoubleStorage"),
+        Global("torch", "Tensor"),
+        2**64,
+        "cuda:0",
+        "meta",
+        1.0,
+        "x" * 9,
+    )
     kind = rng.randrange(4)
     if kind == 0:
         usual[rng.randrange(5)] = rng.choice(odd)
@@ -235,7 +255,8 @@ def metadata(plan: Plan) -> None:
     if tensor.rebuild != "_rebuild_tensor_v2":
         return
     tensor.metadata = rng.choice(
-        ({"neg": True}, {"conj": True}, {"neg": True, "conj": True}, {"neg": False}, {"neg": 1}, {"x": 1}, {}))
+        ({"neg": True}, {"conj": True}, {"neg": True, "conj": True}, {"neg": False}, {"neg": 1}, {"x": 1}, {})
+    )
     if "neg" in tensor.metadata:
         # torch looks only whether the flag is there: False may be taken as one, or not, or be refused.
         flags = (True, False) if tensor.metadata["neg"] is not True else (True,)

@@ -78,7 +78,8 @@ def odd_names(plan: Plan) -> None:
     at = rng.randrange(len(plan.tensors))
     path, tensor = plan.tensors[at]
     key = rng.choice((0, 1, -1, 2**70, 10**5000, None, True, False, 1.5, b"w", "", ".", "a.", "..", "\ud800", "\0",
-                      "w" * 100_000, "\u202ew", "\x1b[31mw", "a\nb", "state", "param_groups", "__class__", "A_log"))  # fmt: skip
+                      "w" * 100_000, "\u202ew", "\x1b[31mw", "a\nb", "state", "param_groups", "__class__",
+                      "A_log"))  # fmt: skip
     if rng.random() < 0.3:
         plan.tensors.append((tuple(".".join(map(str, path)).rsplit(".", 1)), tensor))
         plan.says.append("a dotted path twice")
@@ -113,7 +114,9 @@ def laughs(plan: Plan) -> None:
     value: Any = Kept(tensor.node() if rng.random() < 0.7 else [], 10)
     for level in range(depth):
         items = [value] + [Got(10 + level)] * (width - 1)
-        made: Any = {"list": items, "tuple": tuple(items), "table": Table([(str(i), v) for i, v in enumerate(items)])}[form]
+        made: Any = {"list": items, "tuple": tuple(items), "table": Table([(str(i), v) for i, v in enumerate(items)])}[
+            form
+        ]
         value = Kept(made, 11 + level)
     _entry(plan, "laughs", value)
     plan.says.append(f"{width} references at each of {depth} levels of {form}")
@@ -135,7 +138,8 @@ def many(plan: Plan) -> None:
     rng = plan.rng
     count = rng.choice((100, 3000, 60_000))
     one = rng.choice((b"]", b"}", b"\x8f", b"K\1", b"N", b"G" + bytes(8), b"}q\1", b"C\0", b"X\0\0\0\0", b"]q\1h\1a",
-                      b"ccollections\nOrderedDict\n)R", b"\x96" + bytes(8), b"I7\n", b"c__main__\nX\n)\x81", b"h\1"))  # fmt: skip
+                      b"ccollections\nOrderedDict\n)R", b"\x96" + bytes(8), b"I7\n", b"c__main__\nX\n)\x81",
+                      b"h\1"))  # fmt: skip
     _entry(plan, "many", Raw(b"Nq\1(" + one * count + b"l"))
     plan.says.append(f"{count} times {one!r:.40}; needs one value below it")
     plan.trusted = False
@@ -232,7 +236,7 @@ def long_texts(plan: Plan) -> None:
     body = rng.choice((b"", b"abc", b"\xff" * 70_000, b"a" * 300_000))
     if rng.random() < 0.4:
         length = len(body)
-    said = (length % 256 ** size).to_bytes(size, "little")
+    said = (length % 256**size).to_bytes(size, "little")
     _entry(plan, "text", Raw(code + said + body))
     plan.says.append(f"{code!r} of a length of {length}, {len(body)} there")
     plan.trusted = False
@@ -241,7 +245,8 @@ def long_texts(plan: Plan) -> None:
 def odd_numbers(plan: Plan) -> None:
     """Numbers in text, as protocol 0 writes them."""
     rng = plan.rng
-    text = rng.choice((b"nan", b"inf", b"1e999", b"0x10", b"1_0", b"", b"7" * 5000, b"7" * 4000, b"-", b" 1 ", b"01", b"\xff",
+    text = rng.choice((b"nan", b"inf", b"1e999", b"0x10", b"1_0", b"", b"7" * 5000, b"7" * 4000, b"-", b" 1 ", b"01",
+        b"\xff",
                        b"1L", b"\xd9\xa1"))  # fmt: skip
     _entry(plan, "number", Raw(rng.choice((b"I", b"L", b"F", b"S", b"V", b"P", b"g", b"p")) + text + b"\n"))
     plan.says.append(f"the number {text[:20]!r}")
@@ -265,7 +270,8 @@ def hidden_tensor(plan: Plan) -> None:
 
 
 VALUE_TWISTS: tuple[tuple[Twist, int], ...] = (
-    (object_of_any_class, 4), (bomb, 1), (numpy_numbers, 1), (odd_names, 3), (itself, 1), (laughs, 1), (deep, 1), (many, 1),
+    (object_of_any_class, 4), (bomb, 1), (numpy_numbers, 1), (odd_names, 3), (itself, 1), (laughs, 1), (deep, 1),
+    (many, 1),
     (memo, 3), (whole_module, 3), (lightning, 2), (odd_mapping, 2), (lone_tensor, 1), (long_texts, 1), (odd_numbers, 1),
     (hidden_tensor, 2),
 )  # fmt: skip

@@ -22,17 +22,20 @@ from zip_writer import Record, archive, body, central, end, end64, extra64
 _LARGE = (0, 1, 22, 46, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**40, 2**62, 2**63, 2**64 - 1)
 _BLOCK = 1_000_000
 _FULL, _FULL16 = 2**32 - 1, 2**16 - 1
-_NAMES = (b"../data.pkl", b"/etc/passwd", b"archive/data/0\0x", b"\xff\xfe", b"", b"archive\\data\\0", b"ARCHIVE/DATA/0",
-          b"archive/Data.pkl", b"archive//data/0", b"archive/data/0/", b"x" * 65_000, b"other/data.pkl", b"a/../archive/data/0",
-          b"archive/constants.pkl", b"archive/code/x.py", b"S_b.npy", b"S_B.npy", b"archive/byteorder", "\u202e".encode())  # fmt: skip
+_NAMES = (b"../data.pkl", b"/etc/passwd", b"archive/data/0\0x", b"\xff\xfe", b"", b"archive\\data\\0",
+    b"ARCHIVE/DATA/0",
+          b"archive/Data.pkl", b"archive//data/0", b"archive/data/0/", b"x" * 65_000, b"other/data.pkl",
+          b"a/../archive/data/0",
+          b"archive/constants.pkl", b"archive/code/x.py", b"S_b.npy", b"S_B.npy", b"archive/byteorder",
+          "\u202e".encode())  # fmt: skip
 
 
 @dataclass
 class Structure:
     """An archive that will be written: records, what is put around them, and the worlds it may mean.
 
-    `second` makes the bytes anew, from the plain ones; `other` are the records of another archive of the same names. Of one
-    that is not `known` to mean anything, no numbers are expected.
+    `other` are the records of another archive of the same names. Of one that is not `known` to mean anything, no numbers
+    are expected.
     """
 
     rng: Random
@@ -175,7 +178,9 @@ def _overlap(s: Structure) -> None:
     """An entry that leads into another record, the directory, or beyond the file."""
     rng, record = s.rng, s.pick()
     data, directory, _ = body(s.records)
-    offset = rng.choice((0, 1, 30, len(data) - 4, len(data), len(data) + len(directory), rng.randrange(len(data)), *_LARGE))
+    offset = rng.choice(
+        (0, 1, 30, len(data) - 4, len(data), len(data) + len(directory), rng.randrange(len(data)), *_LARGE)
+    )
     record.changes.setdefault("central", {})["offset"] = offset
     if rng.random() < 0.5:
         record.changes["central"]["size"] = record.changes["central"]["packed"] = rng.choice((4, len(data), 0))
@@ -260,7 +265,9 @@ def _around(s: Structure) -> None:
     """Bytes before the first record, which the offsets count or do not, or after the end."""
     rng = s.rng
     if rng.random() < 0.7:
-        s.prefix = rng.choice((b"#!/bin/sh\n", b"PK\3\4", b"\0" * 64, b"\x89PNG", archive(s.other), b"PK\5\6" + b"\0" * 18))
+        s.prefix = rng.choice(
+            (b"#!/bin/sh\n", b"PK\3\4", b"\0" * 64, b"\x89PNG", archive(s.other), b"PK\5\6" + b"\0" * 18)
+        )
         s.adjusted = rng.random() < 0.5
         s.worlds.append(s.other_world)
     else:
@@ -299,7 +306,9 @@ _LAST = (_two_directories, _same_length_directories)
 def _twisted(s: Structure) -> Case:
     chosen = [s.rng.choice(_CHOICES) for _ in range(s.rng.choice((0, 1, 1, 1, 1, 2, 2, 3)))]
     # What writes both archives comes last, for it leaves no records.
-    for structure in sorted(chosen, key=lambda one: one in _LAST)[: 1 + len([one for one in chosen if one not in _LAST])]:
+    for structure in sorted(chosen, key=lambda one: one in _LAST)[
+        : 1 + len([one for one in chosen if one not in _LAST])
+    ]:
         structure(s)
     data = s.prefix if not s.records and s.prefix else s.bytes()
     return Case({"model.pt": data}, "; ".join(s.says), tuple(s.worlds) if s.known else ())
@@ -329,6 +338,7 @@ def _array(values: np.ndarray) -> bytes:
 
 def _layer_records(rng: Random) -> tuple[list[Record], World]:
     """The arrays of a layer, and the two whose values are looked at."""
+
     def random(*shape: int) -> np.ndarray:
         return np.array([rng.uniform(0.1, 1) for _ in range(int(np.prod(shape)))]).reshape(shape)
 
@@ -348,5 +358,3 @@ def numpy_zip(rng: Random) -> Case:
 def plain_layer() -> bytes:
     """A valid archive of a layer's arrays."""
     return archive(_layer_records(Random(0))[0])
-
-
