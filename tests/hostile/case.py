@@ -44,7 +44,7 @@ class StoredTensor:
             steps = _within(stride) * np.arange(length)
             where = where[..., None] + steps if axis else where + steps
         kind = np.dtype(STORED_AS[self.dtype])
-        stored = np.frombuffer(self.data[: len(self.data) // kind.itemsize * kind.itemsize], kind)
+        stored = np.frombuffer(self.data, kind, len(self.data) // kind.itemsize)
         if where.min() < 0 or where.max() >= stored.size:
             return None
         numbers = stored[where]

@@ -1,7 +1,7 @@
 """An assembler for pickles: values and calls to opcodes of protocols 0 to 5, without pickling anything.
 
-`Assembler.value` writes plain Python values and the nodes below. Where the format has several opcodes for one thing, one
-in five programs takes any of them; the others take the shortest. Every instruction's first byte is noted, so that a
+`Assembler.value` writes plain Python values and the nodes below. Where the format has several opcodes for one thing,
+one in five programs takes any of them; the others take the shortest. Every instruction's first byte is noted, so that a
 program can be damaged between its instructions.
 """
 

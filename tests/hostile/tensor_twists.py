@@ -44,12 +44,15 @@ def state(rng: Random) -> Any:
 
 
 def _enlarge(plan: Plan, tensor: Tensor) -> None:
-    """A tensor of many values, so that what lies beyond a buffer of none is no memory of the process."""
+    """A tensor of many values, or of two far apart: beyond a buffer of none there is no memory of the process."""
     if any(one.key == tensor.key for _, one in plan.tensors if one is not tensor):
         return
-    tensor.count = plan.rng.choice((3_000, 1_500_000, 3_000_000))
+    stored = plan.rng.choice((12_000, 1_200_000, 120_000_000, 120_000_000))
+    tensor.count = stored // KINDS[tensor.kind][2]
     plan.records[tensor.key] = random_values(plan.rng, tensor.kind, 50) * (tensor.count // 50)
-    tensor.shape, tensor.strides, tensor.offset = (tensor.count,), (1,), 0
+    far_apart = (2,), (tensor.count - 1,)
+    tensor.shape, tensor.strides = far_apart if stored > 2_000_000 else ((tensor.count,), (1,))
+    tensor.offset = 0
 
 
 def state_on_a_tensor(plan: Plan) -> None:
@@ -178,7 +181,7 @@ def storage_that_lies(plan: Plan) -> None:
 def identity_that_lies(plan: Plan) -> None:
     """The identity of a storage with other fields, or more or fewer of them, or no tuple at all."""
     rng, tensor = plan.rng, plan.pick()
-    usual = list(tensor.storage().identity)
+    usual = list(replace(tensor, identity=None).storage().identity)
     odd = (
         None,
         1,

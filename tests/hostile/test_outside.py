@@ -15,7 +15,7 @@ FAULTS = {
     "killed": r"signal 9 \(SIGKILL\)",
     "aborted": r"signal 6 \(SIGABRT\)",
     "an end": "ended itself with code 3",
-    "80 MB for one byte": "resident memory grew by 8",
+    "80 MB for one byte": r"resident memory grew by (79|80)\d{6} bytes for files of 1,",
     "a word on stdout": "it wrote b'a word",
     "a word on stderr, past Python": "it wrote b'a word",
     "a warning": "it wrote .*RuntimeWarning: a word",

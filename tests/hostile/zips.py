@@ -34,8 +34,8 @@ _NAMES = (b"../data.pkl", b"/etc/passwd", b"archive/data/0\0x", b"\xff\xfe", b""
 class Structure:
     """An archive that will be written: records, what is put around them, and the worlds it may mean.
 
-    `other` are the records of another archive of the same names. Of one that is not `known` to mean anything, no numbers
-    are expected.
+    `other` are the records of another archive of the same names. Of one that is not `known` to mean anything, no
+    numbers are expected.
     """
 
     rng: Random
