@@ -23,7 +23,7 @@ VALUES = (
     Global("torch._utils", "_rebuild_parameter"), Global("builtins", "set"), Global("torch", "float32"),
 )  # fmt: skip
 #: Methods of a tensor that say where its values lie, and what answers a call in their place, with nothing.
-METHODS = ("numel", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage")
+METHODS = ("numel", "numel", "numel", "stride", "is_neg", "storage_offset", "element_size", "untyped_storage")
 CALLED = (ORDERED, Global("collections", "Counter"), Global("builtins", "set"), Global("torch", "Size"))
 #: In the place of a size, a stride or an offset.
 NUMBERS = (0, 1, 2, 3, -1, -2, 7, 100, 2**31 - 1, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, 2**64, 2**100, 2**2000,
@@ -47,7 +47,7 @@ def _enlarge(plan: Plan, tensor: Tensor) -> None:
     """A tensor of many values, or of two far apart: beyond a buffer of none there is no memory of the process."""
     if any(one.key == tensor.key for _, one in plan.tensors if one is not tensor):
         return
-    stored = plan.rng.choice((12_000, 1_200_000, 120_000_000, 120_000_000))
+    stored = plan.rng.choice((12_000, 1_200_000, 80_000_000, 80_000_000))
     tensor.count = stored // KINDS[tensor.kind][2]
     plan.records[tensor.key] = random_values(plan.rng, tensor.kind, 50) * (tensor.count // 50)
     far_apart = (2,), (tensor.count - 1,)
@@ -59,7 +59,7 @@ def state_on_a_tensor(plan: Plan) -> None:
     """State put on a tensor or parameter, by a rebuild that takes it or by BUILD."""
     rng, tensor = plan.rng, plan.pick()
     put = state(rng)
-    if isinstance(put, dict) and rng.random() < (0.4 if set(put) <= set(METHODS) else 0.02):
+    if isinstance(put, dict) and rng.random() < (0.6 if set(put) <= set(METHODS) else 0.02):
         _enlarge(plan, tensor)
     plan.says.append(f"state on a tensor: {put}")
     kind = rng.randrange(7)
