@@ -28,7 +28,12 @@ def main() -> None:
 
     def one(data: bytes) -> None:
         rng = random.Random(data[8:])
-        check(parser, path, data if data[:1] < b"\x80" else parser.mutate(rng, rng.choice(parser.seeds)))
+        if parser.make is not None:
+            case = parser.make(rng)
+            parser.put(case, path)
+            check(parser, path, case.files[parser.file])
+        else:
+            check(parser, path, data if data[:1] < b"\x80" else parser.mutate(rng, rng.choice(parser.seeds)))
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()

@@ -1,36 +1,40 @@
-"""The fuzzer: damaged files for every reader, each checked for what `check` demands.
+"""The fuzzer: inputs for every reader, damaged or written anew, each checked for what `outside` and `guard` demand.
 
-    python tests/hostile/fuzz.py --inputs 200000            # over all readers, by their shares
+    python tests/hostile/fuzz.py --inputs 300000            # over all readers, by their shares
     python tests/hostile/fuzz.py --parser npz --inputs 5000 --seed 7
-    python tests/hostile/fuzz.py --seconds 40               # as many as there is time for, reader after reader
+    python tests/hostile/fuzz.py --seconds 60               # as many as there is time for, reader after reader
+    python tests/hostile/fuzz.py --until-each-kind          # how soon each kind of `kinds` is found in a reader with it
 
-Input number N of a reader and a seed is always the same. One that breaks a demand is kept in a folder that is named.
+Input number N of a reader and a seed is always the same. The files of one that breaks a demand are kept in a folder
+that is named. Inputs are read by processes, and their memory and deaths are measured from outside, for every reader.
 """
 
 import argparse
+import itertools
 import math
-import resource
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from check import Broken, check
+from guard import Broken
+from outside import Watched
 from parsers import PARSERS, Parser
 
-from mamba_dynamics import MambaDynamicsError
-
-#: Of so many inputs one is measured to the byte; all of them are under the system's limit.
-TRACED = 20
+#: Broken inputs of a reader after which it is given no more.
+ENOUGH = 1000
 
 
 @dataclass
 class Result:
-    """What became of the inputs of one reader."""
+    """What became of the inputs of one reader; `broken` holds (input's number, why)."""
 
     parser: Parser
     answers: Counter[str] = field(default_factory=Counter)
@@ -42,31 +46,34 @@ class Result:
         return sum(self.answers.values()) + len(self.broken)
 
 
-def fuzz(parser: Parser, *, inputs: int, seconds: float, seed: int, kept: Path) -> Result:
-    """Give a reader inputs until their number or the time is used up."""
-    result = Result(parser)
-    with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
-        path = parser.prepare(Path(folder) / "f")
-        for whole in parser.seeds:
-            path.write_bytes(whole)
-            with suppress(MambaDynamicsError):  # what it imports is imported now
-                parser.read(path)
-            check(parser, path, whole)
-        began = time.monotonic()
-        for number in range(inputs):
-            data = parser.input(seed, number)
+def fuzz(parser: Parser, processes: Sequence[Watched], *, inputs: int, seconds: float, seed: int, kept: Path) -> Result:
+    """Give a reader inputs, dealt to the processes, until their number or the time is used up."""
+    result, numbers, began = Result(parser), itertools.count(), time.monotonic()
+
+    def feed(process: Watched) -> None:
+        while (number := next(numbers)) < inputs and len(result.broken) < ENOUGH:
             try:
-                result.answers[check(parser, path, data, traced=number % TRACED == 0)] += 1
+                answer = process.answer(parser.name, seed, number, own_process=parser.own_process)
+                result.answers[answer] += 1
             except Broken as error:
                 result.broken.append((number, str(error)))
-                (kept / f"{parser.name.replace(' ', '-')}-{seed}-{number}").write_bytes(data)
-                path = parser.prepare(Path(folder) / "f")
-            if parser.name in ("run", "log of a run", "state of a run"):
-                path = parser.prepare(Path(folder) / "f")
+                _keep(parser, seed, number, kept)
             if time.monotonic() - began > seconds:
                 break
+
+    with ThreadPoolExecutor(len(processes)) as pool:
+        list(pool.map(feed, processes))  # an error of a generator is raised here
     result.seconds = time.monotonic() - began
+    result.broken.sort()
     return result
+
+
+def _keep(parser: Parser, seed: int, number: int, kept: Path) -> None:
+    folder = kept / f"{parser.name.replace(' ', '-')}-{seed}-{number}"
+    path = parser.prepare(folder)
+    case = parser.case(seed, number)
+    parser.put(case, path)
+    (folder / "what-was-done.txt").write_text(case.says, encoding="utf-8", errors="backslashreplace")
 
 
 def plan(names: list[str], inputs: int | None, seconds: float | None) -> list[tuple[Parser, int, float]]:
@@ -84,22 +91,33 @@ def main() -> int:
     options.add_argument("--inputs", type=int, help="inputs in all")
     options.add_argument("--seconds", type=float, help="time in all")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that read at the same time")
+    options.add_argument("--until-each-kind", action="store_true", help="look for each known kind of fault, then end")
     given = options.parse_args()
     kept = Path(tempfile.mkdtemp(prefix="hostile-kept-"))
+    with ExitStack() as stack:
+        processes = [stack.enter_context(Watched()) for _ in range(given.processes)]
+        if given.until_each_kind:
+            from kinds import search
+
+            return search(processes, given.parser or (), seed=given.seed, seconds=given.seconds or 600.0)
+        return _table(plan(given.parser, given.inputs, given.seconds), processes, given.seed, kept)
+
+
+def _table(rows: list[tuple[Parser, int, float]], processes: Sequence[Watched], seed: int, kept: Path) -> int:
     failed = total = 0
-    print(f"{'reader':21} {'inputs':>8} {'read':>8} {'refused':>8} {'broken':>7} {'seconds':>8}")
-    for parser, inputs, seconds in plan(given.parser, given.inputs, given.seconds):
-        found = fuzz(parser, inputs=inputs, seconds=seconds, seed=given.seed, kept=kept)
+    print(f"{'reader':24} {'inputs':>8} {'read':>8} {'refused':>8} {'broken':>7} {'seconds':>8}")
+    for parser, inputs, seconds in rows:
+        found = fuzz(parser, processes, inputs=inputs, seconds=seconds, seed=seed, kept=kept)
         read, failed, total = found.answers["read"], failed + len(found.broken), total + found.inputs
         refused = found.inputs - read - len(found.broken)
         print(
-            f"{parser.name:21} {found.inputs:8} {read:8} {refused:8} {len(found.broken):7} {found.seconds:8.1f}",
+            f"{parser.name:24} {found.inputs:8} {read:8} {refused:8} {len(found.broken):7} {found.seconds:8.1f}",
             flush=True,
         )
         for number, why in found.broken[:5]:
             print(f"    input {number}: {why}", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    print(f"{total} inputs, {failed} broken, {peak:.0f} MB at most; kept in {kept}")
+    print(f"{total} inputs, {failed} broken; kept in {kept}")
     return 1 if failed else 0
 
 

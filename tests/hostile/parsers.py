@@ -7,57 +7,20 @@ import contextlib
 import gzip
 import io
 import json
-import random
-import shutil
 import struct
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from mutations import damage_bytes, damage_json, damage_lines, damage_text, in_gzip, in_safetensors, in_zip
+from parser_row import Parser as Parser
+from written_anew import WRITTEN_ANEW
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "checkpoints"))
 FIXTURES = TESTS / "fixtures"
-
-
-@dataclass(frozen=True)
-class Parser:
-    """`file`: the name under which a stranger's bytes are put; `beside`: valid files that lie there too.
-
-    `share`: how many inputs it gets, beside the others; `needs`: what must be installed.
-    """
-
-    name: str
-    file: str
-    seeds: tuple[bytes, ...]
-    mutate: Callable[[random.Random, bytes], bytes]
-    read: Callable[[Path], object]
-    beside: tuple[tuple[str, bytes], ...] = ()
-    share: float = 1.0
-    needs: tuple[str, ...] = ()
-
-    @property
-    def available(self) -> bool:
-        return all(find_spec(name) is not None for name in self.needs)
-
-    def prepare(self, folder: Path) -> Path:
-        """Make the folder; the path at which inputs are written."""
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / self.file).parent.mkdir(parents=True)
-        for name, data in self.beside:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
-        return folder / self.file
-
-    def input(self, seed: int, number: int) -> bytes:
-        """An input, the same for the same numbers."""
-        rng = random.Random(f"{seed} {self.name} {number}")
-        return self.mutate(rng, rng.choice(self.seeds))
 
 
 def _safetensors(**tensors: tuple[str, tuple[int, ...]]) -> bytes:
@@ -326,7 +289,7 @@ PARSERS = {
         Parser("sweep", "sweep.toml", (_SWEEP,), damage_text, _read_sweep, needs=("scipy",)),
         Parser(
             "tokenizer", "tokenizer.json", (_TOKENIZER,), damage_json, _read_tokenizer, share=0.02,
-            needs=("tokenizers",),
+            needs=("tokenizers",), own_process=True,
         ),
         Parser(
             "images", "images-idx3.gz", (gzip.compress(_idx(3, 4, 4), 1), _idx(3, 4, 4)),
@@ -337,14 +300,15 @@ PARSERS = {
         Parser("data folder", "data/text.txt", (b"some text\n" * 3,), damage_text, _read_data, needs=("optax",)),
         Parser(
             "log of a run", "log.jsonl", (_RECORDS,), damage_lines, _read_run,
-            beside=(("run.json", _RUN), ("state.eqx", _state())), needs=("optax",), share=0.3,
+            beside=(("run.json", _RUN), ("state.eqx", _state())), needs=("optax",), share=0.3, writes=True,
         ),
         Parser(
             "run", "run.json", (_RUN,), damage_json, _read_run, beside=(("log.jsonl", _RECORDS),), needs=("optax",),
+            writes=True,
         ),
         Parser(
             "state of a run", "state.eqx", (_state(),), damage_text, _read_run, beside=(("run.json", _RUN),),
-            needs=("optax",),
+            needs=("optax",), writes=True,
         ),
     )
-}  # fmt: skip
+} | {one.name: one for one in WRITTEN_ANEW}  # fmt: skip
