@@ -192,9 +192,11 @@ def _dense(called: str, arguments: tuple[Any, ...], path: Path) -> StoredTensor:
 
 
 def _is_negative(flags: list[Any]) -> bool:
-    """Whether the tensor is a negative view, by torch's table of such flags, the last argument where there is one."""
-    table = mapping_of(flags[0]) if flags else None
-    return table is not None and table.get("neg") is True
+    """Whether the tensor is a negative view, by torch's table of such flags, the last argument where there is one.
+
+    Torch looks only whether the flag is there, whatever its value.
+    """
+    return "neg" in (mapping_of(flags[0]) or {} if flags else {})
 
 
 def _dtype(value: Any, path: Path) -> tuple[str, int]:
