@@ -8,7 +8,7 @@ a whole.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,34 @@ class StoredTensor:
     offset: int = 0
     negated: bool = False
 
-    def values(self) -> np.ndarray | None:
-        """The numbers, float64; None where the bytes do not hold them, so that no answer is right."""
+    def values(self, rows: tuple[int, int] | None = None) -> np.ndarray | None:
+        """The numbers, float64, or those of some rows; None where the bytes do not hold the whole tensor.
+
+        No answer is right then.
+        """
+        if not self._lies_within():
+            return None
+        if rows is None:
+            return self._counted_out()
+        if not self.shape:
+            return None
+        start, stop = rows
+        length, step = max(0, min(stop, self.shape[0]) - start), self.strides[0]
+        return replace(self, shape=(length, *self.shape[1:]), offset=self.offset + start * step)._counted_out()
+
+    def _lies_within(self) -> bool:
         sizes = (*self.shape, *self.strides, self.offset)
         if not all(isinstance(size, int) for size in sizes) or len(self.shape) != len(self.strides):
-            return None
-        if self.dtype not in STORED_AS or min((*self.shape, 0)) < 0 or math.prod(self.shape) > _MOST_VALUES:
+            return False
+        if self.dtype not in STORED_AS or min((*self.shape, 0)) < 0:
+            return False
+        reach = [(length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True)]
+        first, last = (self.offset + sum(side(0, one) for one in reach) for side in (min, max))
+        count = len(self.data) // np.dtype(STORED_AS[self.dtype]).itemsize
+        return 0 in self.shape or (first >= 0 and last < count)
+
+    def _counted_out(self) -> np.ndarray | None:
+        if math.prod(self.shape) > _MOST_VALUES:
             return None
         if 0 in self.shape:
             return np.zeros(0)
@@ -45,12 +67,11 @@ class StoredTensor:
             where = where[..., None] + steps if axis else where + steps
         kind = np.dtype(STORED_AS[self.dtype])
         stored = np.frombuffer(self.data, kind, len(self.data) // kind.itemsize)
-        if where.min() < 0 or where.max() >= stored.size:
-            return None
         numbers = stored[where]
         if self.dtype == "BF16":
             numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
-        return np.multiply(numbers, -1 if self.negated else 1, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            return np.multiply(numbers, -1 if self.negated else 1, dtype=np.float64)
 
 
 def _within(number: int) -> int:
@@ -89,8 +110,7 @@ def _fault(world: World, answer: Numbers) -> str | None:
     for (name, rows), found in answer.items():
         if name not in world:
             continue
-        right = [values for one in world[name] if (values := one.values()) is not None]
-        right = [values if rows is None else values[slice(*rows)] for values in right if rows is None or values.ndim]
+        right = [values for one in world[name] if (values := one.values(rows)) is not None]
         if not found.size and all(values.size == 0 for values in right):
             continue
         if not right:
