@@ -10,7 +10,7 @@ import click
 
 from .._errors import MambaDynamicsError
 from .._stop import READER_GONE
-from .._streams import forget, stdout_fault
+from .._streams import forget, stdout_fault, tell
 from .output import complain, fail, refuse
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
@@ -143,7 +143,7 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
         except MemoryError:
             fail("expected enough memory, found too little: give fewer tokens or layers, or another machine")
         except KeyboardInterrupt:
-            complain("interrupted")
+            tell("interrupted")
             raise click.exceptions.Exit(130) from None
 
     return guarded
