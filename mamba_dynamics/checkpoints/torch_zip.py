@@ -140,7 +140,9 @@ def _rows(tensor: StoredTensor, start: int, stop: int) -> StoredTensor:
 def _strided(data: NDArray[np.uint8], tensor: StoredTensor) -> NDArray[np.floating]:
     """The values of a tensor, in rows, from the bytes it spans."""
     stored = data.view(f"<u{tensor.width}")
-    strides = tuple(tensor.width * stride for stride in tensor.strides)
+    # The stride of an axis of length one leads nowhere, and may be beyond any number that numpy takes.
+    steps = zip(tensor.shape, tensor.strides, strict=True)
+    strides = tuple(tensor.width * stride if length > 1 else 0 for length, stride in steps)
     window = np.lib.stride_tricks.as_strided(stored, tensor.shape, strides, writeable=False)
     flat = np.ascontiguousarray(window).reshape(-1).view(np.uint8)
     return values_of(flat if flat.flags.writeable else flat.copy(), tensor.dtype).reshape(tensor.shape)

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from .._close_names import did_you_mean
 from .._errors import MambaDynamicsError, NoSuchLayer
 from .._stop import READER_GONE
-from .._streams import forget, stdout_fault
+from .._streams import forget, stdout_fault, tell
 from .names import Name
 from .output import complain, fail, refuse
 
@@ -186,7 +186,7 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
         except MemoryError:
             fail("expected enough memory, found too little: give fewer tokens or layers, or another machine")
         except KeyboardInterrupt:
-            complain("interrupted")
+            tell("interrupted")
             raise click.exceptions.Exit(130) from None
 
     return guarded

@@ -80,6 +80,7 @@ def test_views_of_one_storage(tmp_path, recorded):
         "every other": view(1, (2, 2), (12, 2)),
         "repeated": view(5, (3,), (0,)),
         "negative": view(0, (2,), (1,), flags={"neg": True}),
+        "a stride that leads nowhere": view(7, (1, 2), (2**63 - 1, 1)),
         "a size": view(0, Call(Global("torch", "Size"), ((2, 3),)), (3, 1)),
     }
     archive = open_archive(write_torch(tmp_path / "a.pt", value, recorded))
@@ -88,6 +89,7 @@ def test_views_of_one_storage(tmp_path, recorded):
         "transposed": VALUES.T.ravel().tolist(),
         "every other": [1, 3, 13, 15],
         "repeated": [5, 5, 5],
+        "a stride that leads nowhere": [7, 8],
         "negative": (-flat[:2]).tolist(),
         "a size": flat[:6].tolist(),
     }
