@@ -6,10 +6,12 @@ W + s B A,   s = lora_alpha / r,  or lora_alpha / sqrt(r) with use_rslora
 import math
 from dataclasses import dataclass
 
-from .config import Config, read_config
+from .config import Config, Range, read_config
 from .folder import Folder
 
 ADAPTER_CONFIG = "adapter_config.json"
+#: A factor of the weights.
+ALPHA = Range(-1e30, 1e30)
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ def read_adapters(folder: Folder) -> Adapters | None:
 
 
 def _adapters(config: Config) -> Adapters | None:
-    alpha = config.number("lora_alpha")
+    alpha = config.number("lora_alpha", ALPHA)
     changed = any(config.values.get(key) for key in ("use_dora", "fan_in_fan_out", "alpha_pattern", "lora_bias"))
-    if alpha is None or not math.isfinite(alpha) or changed:
+    if alpha is None or changed:
         return None
     return Adapters(alpha, bool(config.values.get("use_rslora")))

@@ -105,7 +105,7 @@ class Config:
     def _wrong(self, key: str, expected: str, found: Any) -> CorruptFile:
         return CorruptFile(
             f"{self.source}: {key} should be {expected}, found {_excerpt(found)}; "
-            "correct config.json, or remove it to rely on tensor shapes alone"
+            "correct the file, or remove it to rely on the tensors alone"
         )
 
 

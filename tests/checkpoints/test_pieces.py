@@ -73,7 +73,6 @@ def test_an_adapter_with_a_known_scale_is_part_of_the_weight(tmp_path, names, co
         {"fan_in_fan_out": True},
         {"alpha_pattern": {"x_proj": 3}},
         {"lora_alpha": None},
-        {"lora_alpha": 1e400},
     ],
     ids=str,
 )
@@ -87,6 +86,15 @@ def test_an_adapter_of_unknown_scale_is_named_and_nothing_decided(tmp_path, name
     assert checkpoint.layers[0].left_out == (PREFIX + names[1], PREFIX + names[2])
     assert any("adapter_config.json" in line for line in checkpoint.layer(0).warnings)
     assert CliRunner().invoke(app, ["classify", str(tmp_path)]).exit_code == 3
+
+
+@pytest.mark.parametrize("alpha", [1e400, -1e400, "high", True, 10**400])
+def test_an_adapter_s_scale_that_is_none_is_refused_by_its_name(tmp_path, alpha):
+    layer, (A, B) = mamba1(), factors()
+    adapter(tmp_path, lora_alpha=alpha)
+    write(tmp_path, {PREFIX: layer | {"x_proj.lora_A.weight": A, "x_proj.lora_B.weight": B}})
+    with pytest.raises(CorruptFile, match=r"adapter_config.json: lora_alpha should be a number"):
+        open_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(
