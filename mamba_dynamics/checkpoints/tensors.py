@@ -107,17 +107,20 @@ class LayerTensors:
 
 
 def group_by_layer(archive: Archive, prefixes: Iterable[str]) -> Mapping[str, LayerTensors]:
-    """One `LayerTensors` for every prefix, in one pass over the names."""
+    """One `LayerTensors` for every prefix; a name belongs to the longest prefix that it begins with.
+
+    In alphabetical order the names below a prefix follow it, so the prefixes around a name are a stack. This takes time
+    in proportion to the letters of all names, however many dots they have.
+    """
     below: dict[str, set[str]] = {prefix: set() for prefix in prefixes}
-    for name in archive.names:
-        end = len(name)
-        while True:
-            end = name.rfind(".", 0, end)
-            if (prefix := name[: end + 1]) in below:
-                below[prefix].add(name[end + 1 :])
-                break
-            if end < 0:
-                break
+    around: list[str] = []
+    for name, is_name in sorted([(prefix, False) for prefix in below] + [(name, True) for name in archive.names]):
+        while around and not name.startswith(around[-1]):
+            around.pop()
+        if not is_name:
+            around.append(name)
+        elif around:
+            below[around[-1]].add(name[len(around[-1]) :])
     return {prefix: LayerTensors(archive, prefix, frozenset(found)) for prefix, found in below.items()}
 
 

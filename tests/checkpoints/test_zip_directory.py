@@ -121,6 +121,8 @@ def twice(data: bytes) -> bytes:
 
 FAULTS = {
     "a second directory behind": second_directory,
+    "another archive of the same form behind": lambda data: data + data.replace(b"\1" * 100, b"\2" * 100),
+    "an end record that only some read": lambda _: end(with_the_longer_end(Path()), 16, "<L", 0),
     "bytes before": lambda data: b"before" + data,
     "a comment": lambda data: end(data, 20, "<H", 4) + b"note",
     "bytes behind": lambda data: data + b"\0" * 30,
@@ -198,6 +200,23 @@ def test_every_damaged_byte_is_refused_or_without_effect(tmp_path, method):
         except CheckpointError:
             continue
         assert list(found.values()) == list(CONTENTS.values()), f"byte {at}"
+
+
+@pytest.mark.parametrize("fault", ["two names for one record", "more bytes than there are"])
+def test_what_overlaps_is_refused_before_anything_is_read(tmp_path, fault):
+    path = tmp_path / "a.zip"
+    path.write_bytes(FAULTS[fault](whole()))
+    with pytest.raises(CorruptFile, match="overlaps"):
+        directory_of(WeightFile.at(path))
+
+
+def test_a_record_does_not_reach_into_the_next_header(tmp_path):
+    data = whole()
+    path = tmp_path / "a.zip"
+    path.write_bytes(changed(data, local("a/data/0", data) + 28, "<H", 10))
+    file = WeightFile.at(path)
+    with pytest.raises(CorruptFile, match="reaches into"):
+        first_byte(file, directory_of(file)["a/data/0"])
 
 
 def test_where_a_record_lies(tmp_path):
