@@ -7,8 +7,9 @@
     dt_proj_bias   (H, E/H)              dt_projs_bias    (K, E)
     D              (H, E/H)              Ds               (K E)
 
-Every head of Zamba sees its own E/H channels, every direction of VMamba all E of them, in
-another order of the image's pixels.
+VMamba's later code keeps the projections as modules, with the same rows one below the other:
+x_proj.weight (K (R + 2N), E) and dt_projs.weight (K E, R). Every head of Zamba sees its own E/H
+channels, every direction of VMamba all E of them, in another order of the image's pixels.
 """
 
 from typing import NamedTuple
@@ -23,12 +24,12 @@ from .tensors import LayerTensors
 
 #: G heads or directions, E the width that each of them sees.
 _ROWS = """
-    {dt_proj}_weight  | G, E, R               | required
-    {A_log}           | {stacked}, N          | required
-    x_proj_weight     | G, R + 2N, E          | required
-    {dt_proj}_bias    | G, E                  | required
-    {D}               | {stacked}             | optional
-    x_proj_bias       | G, R + 2N / GR + 2GN  | optional
+    {dt_proj}_bias                         | G, E                          | required
+    {dt_proj}_weight, {dt_proj}.weight     | G, E, R / GE, R               | required
+    {A_log}                                | {stacked}, N                  | required
+    x_proj_weight, x_proj.weight           | G, R + 2N, E / GR + 2GN, E    | required
+    {D}                                    | {stacked}                     | optional
+    x_proj_bias, x_proj.bias               | G, R + 2N / GR + 2GN          | optional
 """
 #: in_proj lies before the scan here.
 INPUT_IS_READ = False
@@ -84,14 +85,15 @@ def build(tensors: LayerTensors, sizes: Sizes, facts: LayerFacts) -> S6Layer:
     """Read one layer; every head or direction becomes a group."""
     names = _names(tensors)
     G, R, N = (sizes[size].value for size in ("groups", "rank", "d_state"))
-    x_proj = tensors.read("x_proj_weight")
-    dt_up = tensors.read(f"{names.dt_proj}_weight")
+    E = sizes["d_inner"].value // (G if names is HEADS else 1)
+    x_proj = tensors.read(tensors.first("x_proj_weight", "x_proj.weight")).reshape(G, R + 2 * N, E)
+    dt_up = tensors.read(tensors.first(f"{names.dt_proj}_weight", f"{names.dt_proj}.weight")).reshape(G, E, R)
     dt_bias = tensors.read(f"{names.dt_proj}_bias")
     warnings = [f"direction {k} sees the tokens in another order" for k in range(1, G)] if names is DIRECTIONS else []
-    if tensors.has("x_proj_bias"):
-        low_rank = tensors.read("x_proj_bias").reshape(G, R + 2 * N)[:, :R]
+    if bias := next(filter(tensors.has, ("x_proj_bias", "x_proj.bias")), None):
+        low_rank = tensors.read(bias).reshape(G, R + 2 * N)[:, :R]
         dt_bias = dt_bias + (dt_up @ low_rank[:, :, None])[:, :, 0]
-        warnings.append("x_proj_bias shifts B and C by constants, which M leaves out")
+        warnings.append(f"{bias} shifts B and C by constants, which M leaves out")
     return S6Layer(
         S_B=x_proj[:, R : R + N],
         S_C=x_proj[:, R + N :],
