@@ -292,8 +292,9 @@ def test_vmamba_s_projections_as_modules_are_those_that_are_stacked(tmp_path):
         "dt_projs.weight": layer["dt_projs_weight"].reshape(-1, layer["dt_projs_weight"].shape[-1]),
     }
     others = {name: layer[name] for name in layer.keys() - {"x_proj_weight", "x_proj_bias", "dt_projs_weight"}}
-    one = open_checkpoint(write(tmp_path / "flat", {"m.": others | flat}))
-    read, stacked = one.layer(0), open_checkpoint(write(tmp_path / "stacked", {"m.": layer})).layer(0)
+    one = open_checkpoint(write(tmp_path, {"m.": others | flat}))
+    read = one.layer(0)
+    stacked = open_checkpoint(write(tmp_path, {"m.": layer})).layer(0)
     assert one.layers[0].left_out == ()
     for part in ("S_B", "S_C", "dt_down", "dt_up", "dt_bias", "a", "D_skip"):
         np.testing.assert_array_equal(getattr(read, part), getattr(stacked, part))
