@@ -565,7 +565,7 @@ def test_without_a_path_the_sample_is_measured():
         (["--token-ids", "1,999"], 1, "0..255"),
         (["--text", ""], 1, "empty"),
         (["--text-file", "missing.txt"], 1, "missing.txt"),
-        (["--text", "a", "--layer", "4"], 1, "4 layers"),
+        (["--text", "a", "--layer", "4"], 2, "4 S6 layers"),
         (["--text", "a", "--rtol", "0"], 2, "tolerance"),
         (["--text", "a", "--halvings", "0"], 2, "halvings"),
         (["nowhere", "--text", "a"], 1, "nowhere"),
