@@ -31,6 +31,24 @@ def require_within(cost: int, size: int, path: Path | str, what: str) -> None:
         )
 
 
+class Budget:
+    """What several steps of reading one file may cost together.
+
+    budget = Budget(file.size, file.path)
+    budget.spend(320, "its pickle")
+    """
+
+    def __init__(self, size: int, path: Path | str):
+        self._size, self._path = size, path
+        self._spent, self._allowed = 0, allowance(size)
+
+    def spend(self, cost: int, what: str) -> None:
+        """Raise `UnsafeFile` if all that was spent, with `cost` bytes for `what`, is more than the file may cost."""
+        self._spent += cost
+        if self._spent > self._allowed:
+            require_within(self._spent, self._size, self._path, what)
+
+
 def json_cost(text: bytes) -> int:
     """Bytes that JSON may take as Python objects, its text included; from above.
 

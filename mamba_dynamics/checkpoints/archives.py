@@ -27,7 +27,7 @@ from .safetensors import SafetensorsArchive
 from .sharded import ShardedArchive
 from .tar import only_member
 from .tensor_kinds import refuse_other_tensors
-from .torch_zip import LEGACY_START, TorchArchive, stores_objects
+from .torch_zip import TorchArchive, begins_as_before_1_6, stores_objects
 
 _ZIP, _TAR, _TAR_MAGIC = b"PK\3\4", b"ustar", slice(257, 262)
 
@@ -70,7 +70,7 @@ def archive_of(file: StoredFile, folder: Folder) -> Archive:
 
 
 def _open_file(file: StoredFile) -> Archive:
-    start = file.read(0, min(LOOK_BYTES, file.size)).tobytes()
+    start = _start(file)
     if not start or (not _is_readable(start) and kind_by_content(file.path.name, start)):
         raise refusal_of(file, start)
     try:
@@ -82,13 +82,26 @@ def _open_file(file: StoredFile) -> Archive:
 def _open_by_content(file: StoredFile, start: bytes) -> Archive:
     if _looks_like_safetensors(start):
         return SafetensorsArchive(file)
-    if start.startswith(LEGACY_START):
+    if begins_as_before_1_6(start):
         return TorchArchive(file)
     if start.startswith(_ZIP):
         return _open_zip(file)
     if start[_TAR_MAGIC] == _TAR:
-        return _open_file(only_member(file))
+        return _open_member(only_member(file))
     raise _refusal(file, start)
+
+
+def _open_member(file: StoredFile) -> Archive:
+    """A file within a tar archive, which must not be one itself: they could be nested without end."""
+    if _start(file)[_TAR_MAGIC] == _TAR:
+        raise CorruptFile(
+            f"{shown(file.path)} holds a tar archive within a tar archive: unpack it, and open what is in it"
+        )
+    return _open_file(file)
+
+
+def _start(file: StoredFile) -> bytes:
+    return file.read(0, min(LOOK_BYTES, file.size)).tobytes()
 
 
 def _open_zip(file: StoredFile) -> Archive:
@@ -100,7 +113,8 @@ def _open_zip(file: StoredFile) -> Archive:
 
 
 def _is_readable(start: bytes) -> bool:
-    return _looks_like_safetensors(start) or start.startswith((_ZIP, LEGACY_START)) or start[_TAR_MAGIC] == _TAR
+    packed = start.startswith(_ZIP) or start[_TAR_MAGIC] == _TAR
+    return packed or _looks_like_safetensors(start) or begins_as_before_1_6(start)
 
 
 def _looks_like_safetensors(start: bytes) -> bool:

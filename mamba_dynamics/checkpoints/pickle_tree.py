@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._allowance import allowance, require_within
+from .._allowance import Budget
 from .._errors import CorruptFile
 from .base import shown
 from .files import StoredFile
@@ -110,13 +110,13 @@ class Tree:
     end: int
 
 
-def pickle_tree(file: StoredFile, begin: int, end: int) -> Tree:
-    """The value that the pickle at `begin` describes; it may be shorter than `end`.
+def pickle_tree(file: StoredFile, begin: int, end: int, budget: Budget) -> Tree:
+    """The value that the pickle at `begin` describes; it may be shorter than `end`. `budget` is the whole file's.
 
     Raises `CorruptFile` where it is no whole pickle; `UnsafeFile` where it would take more memory than the file may
     cost.
     """
-    machine = _Machine(file, begin, end)
+    machine = _Machine(file, begin, end, budget)
     try:
         root = machine.run()
     except (UnicodeError, ValueError, OverflowError, struct.error) as error:
@@ -127,10 +127,10 @@ def pickle_tree(file: StoredFile, begin: int, end: int) -> Tree:
 class _Machine:
     """The stack machine."""
 
-    def __init__(self, file: StoredFile, begin: int, end: int):
+    def __init__(self, file: StoredFile, begin: int, end: int, budget: Budget):
         self._file, self._end = file, end
         self._window, self._at, self._begin = b"", 0, begin
-        self._cost, self._allowed = 0, allowance(file.size)
+        self._budget = budget
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -209,9 +209,7 @@ class _Machine:
         return raw.decode("utf-8", "surrogatepass")
 
     def _spend(self, cost: int) -> None:
-        self._cost += cost
-        if self._cost > self._allowed:
-            require_within(self._cost, self._file.size, self._file.path, "its pickle")
+        self._budget.spend(cost, "its pickle")
 
     # --- its stack
 

@@ -21,13 +21,16 @@ _ORDERS = ("<", "|", "=")
 
 
 class PickledArray(NamedTuple):
-    """An array whose numbers are in the pickle: little-endian, by rows unless `by_columns`."""
+    """An array whose numbers are in the pickle: little-endian, by rows unless `by_columns`.
+
+    `data` are its bytes, or a text with a character for each byte, which is not copied here: many arrays may share it.
+    """
 
     dtype: str
     width: int
     shape: tuple[int, ...]
     by_columns: bool
-    data: bytes
+    data: bytes | str
 
 
 def array_of(value: Any) -> PickledArray | None:
@@ -64,15 +67,13 @@ def _letters(dtype: Any) -> str:
     return given[0] if type(order) is str and order in _ORDERS else ""
 
 
-def _bytes(value: Any) -> bytes | None:
+def _bytes(value: Any) -> bytes | str | None:
     if isinstance(value, bytes):
         return value
     if called_by(value) != "_codecs.encode" or not _is_tuple(value.arguments, 2):
         return None
     text, encoding = value.arguments
-    if type(text) is not str or encoding != "latin1":
-        return None
-    return text.encode("latin-1", "replace")
+    return text if type(text) is str and encoding == "latin1" else None
 
 
 def _is_tuple(value: Any, length: int) -> bool:

@@ -13,6 +13,7 @@ from .files import FilePart, StoredFile
 _BLOCK = tarfile.BLOCKSIZE
 #: Members of an archive that are looked at. One with weights has a handful.
 _MOST_MEMBERS = 1000
+_LONGEST_HEADER = _BLOCK * _MOST_MEMBERS
 #: Blocks that describe the next member: long names and further headers.
 _DESCRIBING = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _DESCRIBING += (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -36,8 +37,10 @@ def only_member(file: StoredFile) -> FilePart:
             raise CorruptFile(f"{shown(file.path)} is a tar archive that ends within {shown(name)}; download it again")
         if kind in tarfile.REGULAR_TYPES:
             found.append((name, FilePart(file, at + _BLOCK, size)))
-        elif kind in _DESCRIBING and size > _BLOCK * _MOST_MEMBERS:
-            raise CorruptFile(f"{shown(file.path)} is a tar archive with a header of {size} bytes; download it again")
+        elif kind in _DESCRIBING:
+            _require_plain(file, at + _BLOCK, size)
+        elif kind == tarfile.GNUTYPE_SPARSE:
+            raise _unpack(file, "a file with holes")
         at += _BLOCK + -(-size // _BLOCK) * _BLOCK
     if len(found) != 1:
         listed = ", ".join(shown(name) for name, _ in found[:4]) or "none"
@@ -47,6 +50,24 @@ def only_member(file: StoredFile) -> FilePart:
             f"{more}): unpack it and give the file or folder with the weights"
         )
     return found[0][1]
+
+
+def _require_plain(file: StoredFile, begin: int, size: int) -> None:
+    """Refuse a further header that changes where the next member lies, or what its bytes are."""
+    if size > _LONGEST_HEADER:
+        raise CorruptFile(f"{shown(file.path)} is a tar archive with a header of {size} bytes; download it again")
+    header = file.read(begin, size).tobytes()
+    if b" GNU.sparse." in header:
+        raise _unpack(file, "a file with holes")
+    if b" size=" in header:
+        raise _unpack(file, "a file whose size is told apart from it")
+
+
+def _unpack(file: StoredFile, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{shown(file.path)} should be a tar archive of one plain file with weights, found {what}: unpack it, and open "
+        "what is in it"
+    )
 
 
 def _header(block: bytes, file: StoredFile) -> tuple[str, bytes, int]:

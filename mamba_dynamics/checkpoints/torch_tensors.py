@@ -71,17 +71,18 @@ class Storage:
 class StoredTensor:
     """A tensor as its pickle describes it: where its values lie in a storage, in values, and whether to negate them.
 
-    `storage` is the name of that storage, the bytes themselves of an array whose values are in the pickle, or None for
-    a tensor that was saved without its values.
+    `storage` is the name of that storage; `inline` are the bytes themselves of an array whose values are in the pickle
+    (a text with a character for each, see `pickled_arrays`). A tensor that was saved without its values has neither.
     """
 
-    storage: str | bytes | None
+    storage: str | None
     dtype: str
     width: int
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     negative: bool = False
+    inline: bytes | str | None = None
 
     @property
     def span(self) -> int:
@@ -141,8 +142,9 @@ def _require_own(value: Any, path: Path) -> None:
     while isinstance(value, Made):
         given = argument_of(value, 3) if called_by(value) in _WITH_STATE else None
         for state in (given, value.state):
-            for table in state if isinstance(state, tuple) else (state,):
-                if own := _OWN.intersection(mapping_of(table) or ()):
+            for table in state[:2] if isinstance(state, tuple) else (state,):
+                # Not the other way round: a table of any size may be the state of any number of tensors.
+                if own := [name for name in _OWN if name in (mapping_of(table) or ())]:
                     raise UnsafeFile(
                         f"{shown(path)} puts a value of its own in the place of a tensor's {shown(min(own))}, as no "
                         "program saves one: it was made to mislead; get the weights from another source"
@@ -166,7 +168,7 @@ def _of_array(array: PickledArray) -> StoredTensor:
     lengths = array.shape if array.by_columns else array.shape[::-1]
     strides = tuple(math.prod(lengths[:axis]) for axis in range(len(lengths)))
     strides = strides if array.by_columns else strides[::-1]
-    return StoredTensor(array.data, array.dtype, array.width, 0, array.shape, strides)
+    return StoredTensor(None, array.dtype, array.width, 0, array.shape, strides, inline=array.data)
 
 
 def _dense(called: str, arguments: tuple[Any, ...], path: Path) -> StoredTensor:

@@ -12,12 +12,13 @@ imports a class that it names nor builds an object that it describes.
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._allowance import Budget
 from .._errors import CorruptFile, UnsafeFile
 from .base import Archive, find, require_weight_type, row_range, shown
 from .files import StoredFile
@@ -27,8 +28,8 @@ from .safetensors import values_of
 from .torch_tensors import StoredTensor, storage_of, total_bytes
 from .zip_directory import STORED, Record, directory_of, first_byte, read_stored
 
-#: How a torch file before 1.6 begins: a pickle of its number, and then one of its version.
-LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+#: How a torch file before 1.6 begins: a pickle of its number, in any protocol.
+_LEGACY_START = re.compile(rb"\x80[\2-\5](?:\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 _ENCRYPTED = 0x1
 _COUNT = struct.Struct("<q")
 
@@ -46,6 +47,11 @@ class _Contents:
     first_byte: Callable[[str], int]
 
 
+def begins_as_before_1_6(start: bytes) -> bool:
+    """Whether a file that begins like this is one of torch before 1.6, or was saved in that form."""
+    return _LEGACY_START.match(start) is not None
+
+
 class TorchArchive(Archive):
     """The tensors of one torch file, by the dotted path of keys that leads to each."""
 
@@ -57,8 +63,10 @@ class TorchArchive(Archive):
         self.folder = path.parent
         self._file = file
         self.bytes_total = file.size
-        contents = _zip_contents(file) if file.read(0, 2).tobytes() == b"PK" else _legacy_contents(file)
-        self._tensors = named_tensors(contents.tree.root, contents.pickle_bytes, path)
+        budget = Budget(file.size, path)
+        read = _zip_contents if file.read(0, 2).tobytes() == b"PK" else _legacy_contents
+        contents = read(file, budget)
+        self._tensors = named_tensors(contents.tree.root, contents.pickle_bytes, path, budget)
         for wanted in contents.tree.wanted:
             _require_whole(wanted, contents.storages, path)
         self._first_byte = contents.first_byte
@@ -81,7 +89,7 @@ class TorchArchive(Archive):
     def read(self, name: str, rows: slice | None = None) -> NDArray[np.floating]:
         tensor = find(self._tensors, name, self.path)
         require_weight_type(name, tensor.dtype, self.path)
-        if tensor.storage is None:
+        if tensor.storage is tensor.inline is None:
             raise CorruptFile(
                 f"tensor {shown(name)} of {shown(self.path)} was saved without its values, on the device meta; save "
                 "the model after its weights are loaded"
@@ -104,7 +112,12 @@ class TorchArchive(Archive):
         begin, count = tensor.offset * tensor.width, tensor.span * tensor.width
         if isinstance(tensor.storage, str):
             return self._file.read(self._first_byte(tensor.storage) + begin, count)
-        return np.frombuffer(tensor.storage or b"", np.uint8)[begin : begin + count]
+        inline = tensor.inline or b""
+        data = inline[begin : begin + count]
+        try:
+            return np.frombuffer(data if isinstance(data, bytes) else data.encode("latin-1"), np.uint8)
+        except UnicodeEncodeError:
+            raise CorruptFile(f"{shown(self.path)} holds an array with characters that stand for no byte") from None
 
 
 def _require_whole(wanted: Wanted, storages: Mapping[str, int], path: Path) -> None:
@@ -126,15 +139,7 @@ def _rows(tensor: StoredTensor, start: int, stop: int) -> StoredTensor:
     """The rows of a tensor's first axis."""
     step = tensor.strides[0]
     offset = tensor.offset + (start * step if stop > start else 0)
-    return StoredTensor(
-        tensor.storage,
-        tensor.dtype,
-        tensor.width,
-        offset,
-        (stop - start, *tensor.shape[1:]),
-        tensor.strides,
-        tensor.negative,
-    )
+    return replace(tensor, offset=offset, shape=(stop - start, *tensor.shape[1:]))
 
 
 def _strided(data: NDArray[np.uint8], tensor: StoredTensor) -> NDArray[np.floating]:
@@ -151,7 +156,7 @@ def _strided(data: NDArray[np.uint8], tensor: StoredTensor) -> NDArray[np.floati
 # --- since torch 1.6
 
 
-def _zip_contents(file: StoredFile) -> _Contents:
+def _zip_contents(file: StoredFile, budget: Budget) -> _Contents:
     records = directory_of(file)
     prefix = _prefix(records, file.path)
     # torch looks names up without regard to case, and takes one of several equal ones.
@@ -172,7 +177,7 @@ def _zip_contents(file: StoredFile) -> _Contents:
     begin = first_byte(file, pickle)
     storages = {name.removeprefix(folder): one.packed for name, one in records.items() if name.startswith(folder)}
     return _Contents(
-        tree=pickle_tree(file, begin, begin + pickle.packed),
+        tree=pickle_tree(file, begin, begin + pickle.packed, budget),
         pickle_bytes=pickle.packed,
         storages=storages,
         first_byte=lambda name: first_byte(file, records[folder + name]),
@@ -202,11 +207,11 @@ def _require_stored(record: Record, file: StoredFile) -> None:
 # --- before torch 1.6
 
 
-def _legacy_contents(file: StoredFile) -> _Contents:
+def _legacy_contents(file: StoredFile, budget: Budget) -> _Contents:
     """Pickles of a number, a version, the machine, the value and the storages' names; then the storages."""
     pickles, at = [], 0
     for _ in range(5):
-        pickles.append(pickle_tree(file, at, file.size))
+        pickles.append(pickle_tree(file, at, file.size, budget))
         at = pickles[-1].end
     machine, value, listed = pickles[2].root, pickles[3], pickles[4].root
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:

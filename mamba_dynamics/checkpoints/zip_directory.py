@@ -238,10 +238,19 @@ class _Unpacked(io.RawIOBase):
             raise self._fault("ends before its last byte")
         self._given += len(part)
         self._checksum = zlib.crc32(part, self._checksum)
-        if self._given == self._record.size and self._checksum != self._record.checksum:
-            raise self._fault("has another checksum than the directory says")
+        if self._given == self._record.size:
+            self._require_whole()
         target[: len(part)] = part
         return len(part)
+
+    def _require_whole(self) -> None:
+        if self._checksum != self._record.checksum:
+            raise self._fault("has another checksum than the directory says")
+        if self._unpack is not None:
+            # What ends the stream may still be unread; it stands for no byte.
+            more = self._unpack.decompress(self._waiting + self._packed(_CHUNK), 1)
+            if more or self._left or self._unpack.unused_data or not self._unpack.eof:
+                raise self._fault("has bytes behind its end, or none that end it")
 
     def _next(self, room: int) -> bytes:
         if self._unpack is None:

@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -162,8 +163,16 @@ FAULTS = {
     "a locator of many disks": longer(72, "<L", 2),
     "other bytes": lambda data: data.replace(b"\1" * 100, b"\2" * 100),
     "less when unpacked": lambda _: _deflated(lambda packed: packed[:-40] + packed[-2:]),
+    "bytes behind a deflated record's end": lambda _: _deflated(lambda packed: _repacked(packed) + b"more"),
     "no deflated bytes": lambda _: _deflated(lambda packed: b"\xff" * len(packed)),
 }
+
+
+def _repacked(packed: bytes) -> bytes:
+    """The same bytes, better packed, so that there is room behind them."""
+    unpacked = zlib.decompress(packed, -zlib.MAX_WBITS)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(unpacked) + packer.flush()
 
 
 def _deflated(change) -> bytes:
