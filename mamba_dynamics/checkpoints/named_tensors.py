@@ -109,8 +109,8 @@ class _Facts:
         """(key, value) of what a container or an object holds; the key is None for what has the same path."""
         table = mapping_of(value)
         if table is not None and "param_groups" in table and self._is_numbered(table.get("state")):
-            return
-        if isinstance(value, dict):
+            yield from ((key, item) for key, item in table.items() if key not in ("state", "param_groups"))
+        elif isinstance(value, dict):
             yield from value.items()
         elif isinstance(value, list | tuple):
             yield from enumerate(value)

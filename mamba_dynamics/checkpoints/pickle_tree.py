@@ -4,7 +4,7 @@ A pickle is a program of a stack machine. Python's own machine imports what the 
 this one does neither. It keeps
 
     None, numbers, texts, bytes, tuples, lists    as they are
-    a dictionary                                  with its keys that are texts or integers
+    a dictionary                                  with its texts and integers as keys; any other key is only numbered
     a class or function                           as its name, a `Name`
     whatever a call would return                  as a `Made`: what was called, with what, and what was put on it
     what the program asks its reader for          as a `Wanted`: the identity that it gave
@@ -276,6 +276,8 @@ class _Machine:
         line = self._line().strip()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise self.damaged("a text has no quotes")
+        if b"\\" in line:
+            raise self.damaged("a text has escapes, as only Python 2 wrote them")
         self._push(line[1:-1].decode("latin-1"))
 
     def _global(self) -> None:
@@ -336,12 +338,21 @@ class _Machine:
         if not isinstance(target, dict) or len(values) % 2:
             raise self.damaged("it sets items of something that is no table, or keys without values")
         for key, value in zip(values[::2], values[1::2], strict=True):
-            if type(key) is str or (type(key) is int and abs(key) <= _LARGEST_KEY):
-                target[key] = value
+            target[_plain_key(key, len(target))] = value
 
     def _tuple(self, count: int) -> None:
         values = [self._pop() for _ in range(count)]
         self._push(tuple(reversed(values)))
+
+
+def _plain_key(key: Any, number: int) -> str | int:
+    """A key as the tree has it. One that is no text and no number gets a text that says so, for what it leads to."""
+    if type(key) is str:
+        return key
+    # In Python True, 1 and 1.0 are one key.
+    if isinstance(key, bool | int | float) and key == key and abs(key) <= _LARGEST_KEY and key == int(key):
+        return int(key)
+    return f"<key {number}>"
 
 
 def _pushes(make: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:

@@ -33,8 +33,14 @@ class PickledArray(NamedTuple):
     data: bytes | str
 
 
+_UNREADABLE = PickledArray("NUMPY", 1, (), False, b"")
+
+
 def array_of(value: Any) -> PickledArray | None:
-    """The array that an object would be; None for any other object, and for arrays of anything but plain numbers."""
+    """The array that an object would be; None for any other object.
+
+    One of anything but plain numbers has the type NUMPY, no shape and no data: it is there, and cannot be read.
+    """
     called = called_by(value)
     if called in _WITH_STATE and _is_tuple(value.state, 5):
         _, shape, dtype, by_columns, data = value.state
@@ -45,12 +51,12 @@ def array_of(value: Any) -> PickledArray | None:
         return None
     letters, data = _letters(dtype), _bytes(data)
     if letters not in _TYPES or data is None or not isinstance(shape, tuple) or len(shape) > 64:
-        return None
+        return _UNREADABLE
     if not all(type(length) is int and length >= 0 for length in shape) or not is_possible(shape):
-        return None
+        return _UNREADABLE
     width = int(letters[1:])
     whole = math.prod(shape) * width == len(data)
-    return PickledArray(_TYPES[letters], width, shape, by_columns is True, data) if whole else None
+    return PickledArray(_TYPES[letters], width, shape, by_columns is True, data) if whole else _UNREADABLE
 
 
 def is_possible(shape: tuple[int, ...]) -> bool:

@@ -36,9 +36,9 @@ _UTILS = "torch._utils."
 _DENSE = {_UTILS + name for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor")}
 #: Calls that pass a tensor on: their first argument.
 _PASSED_ON = {_UTILS + "_rebuild_parameter", _UTILS + "_rebuild_parameter_with_state"}
-_OF_A_TYPE = "torch._tensor._rebuild_from_type_v2"
+_OF_A_TYPE = {"torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type"}
 #: Calls whose fourth argument is a state: attributes of Python, such as Mamba's `A_log._no_weight_decay`.
-_WITH_STATE = {_UTILS + "_rebuild_parameter_with_state", _OF_A_TYPE}
+_WITH_STATE = {_UTILS + "_rebuild_parameter_with_state"} | _OF_A_TYPE
 #: Attributes that make a tensor what it is. No program sets them; a file that does was made to mislead readers that ask
 #: the object.
 _OWN = frozenset({
@@ -49,6 +49,8 @@ _OWN = frozenset({
 })  # fmt: skip
 _WITHOUT_VALUES = _UTILS + "_rebuild_meta_tensor_no_storage"
 
+#: Calls around the one that makes a tensor: a parameter, a class of its own.
+_MOST_CALLS = 4
 #: No tensor has more axes; numpy's arrays have at most as many.
 _MOST_AXES = 64
 
@@ -122,24 +124,36 @@ def tensor_of(value: Any, path: Path) -> StoredTensor | None:
     called, arguments = _rebuild(value)
     if called in _DENSE or called == _WITHOUT_VALUES:
         return _tensor(value, called, arguments, path)
+    if called and isinstance(arguments, tuple) and any(isinstance(one, Wanted) for one in arguments):
+        # Some other tensor: it is listed, under the name of its call as its type, and not read.
+        return StoredTensor(None, called.rsplit(".", 1)[-1].upper(), 1, 0, (), ())
     array = array_of(value)
     return None if array is None else _of_array(array)
 
 
 def _rebuild(value: Any) -> tuple[str, Any]:
     """The function that makes the tensor in a call, and its arguments; an empty name for any other value."""
-    if called_by(value) in _PASSED_ON:
-        value = argument_of(value, 0)
-    called = called_by(value)
-    if called != _OF_A_TYPE:
-        return called, value.arguments if isinstance(value, Made) else None
-    inner = argument_of(value, 0)
-    return (inner if isinstance(inner, Name) else ""), argument_of(value, 2)
+    for _ in range(_MOST_CALLS):
+        called, arguments = called_by(value), value.arguments if isinstance(value, Made) else None
+        if called in _OF_A_TYPE:
+            inner = argument_of(value, 0)
+            called, arguments = (inner if isinstance(inner, Name) else ""), argument_of(value, 2)
+        if called not in _PASSED_ON or not isinstance(arguments, tuple) or not arguments:
+            return called, arguments
+        value = arguments[0]
+    return "", None
 
 
 def _require_own(value: Any, path: Path) -> None:
     """Refuse a state that would take the place of what a tensor is. Any other state is left out."""
-    while isinstance(value, Made):
+    for _ in range(_MOST_CALLS):
+        if not isinstance(value, Made):
+            return
+        if value.state is not None and not isinstance(value.state, dict):
+            raise UnsafeFile(
+                f"{shown(path)} sets the state of a tensor after it was made, as no program saves one: it was made to "
+                "mislead; get the weights from another source"
+            )
         given = argument_of(value, 3) if called_by(value) in _WITH_STATE else None
         for state in (given, value.state):
             for table in state[:2] if isinstance(state, tuple) else (state,):

@@ -67,8 +67,7 @@ class TorchArchive(Archive):
         read = _zip_contents if file.read(0, 2).tobytes() == b"PK" else _legacy_contents
         contents = read(file, budget)
         self._tensors = named_tensors(contents.tree.root, contents.pickle_bytes, path, budget)
-        for wanted in contents.tree.wanted:
-            _require_whole(wanted, contents.storages, path)
+        _require_whole_storages(contents, path)
         self._first_byte = contents.first_byte
         self.names = tuple(sorted(self._tensors))
         self._bytes_read = contents.pickle_bytes
@@ -120,11 +119,37 @@ class TorchArchive(Archive):
             raise CorruptFile(f"{shown(self.path)} holds an array with characters that stand for no byte") from None
 
 
+def _require_whole_storages(contents: _Contents, path: Path) -> None:
+    """Raise `CorruptFile` unless all that the pickle asks for are storages of which the file holds every byte.
+
+    A storage has one type, and a part of one (before torch 1.6) one place: torch keeps the first it meets.
+    """
+    kinds: dict[str, tuple] = {}
+    parts: dict[str, tuple] = {}
+    for wanted in contents.tree.wanted:
+        identity = wanted.identity
+        if isinstance(identity, tuple) and identity[:1] == ("module",):
+            continue  # a class with its source code, in files before torch 1.6
+        storage = storage_of(wanted, path)
+        _require_whole(wanted, contents.storages, path)
+        first = kinds.setdefault(storage.name, (storage.dtype, storage.width))
+        part = (storage.name, storage.begin, storage.count)
+        view = identity[5][0] if len(identity) == 6 and identity[5] is not None else None
+        known = parts.setdefault(view, part) if type(view) is str else part
+        if (
+            first != (storage.dtype, storage.width)
+            or known != part
+            or (type(view) is str and view in contents.storages)
+        ):
+            raise CorruptFile(
+                f"{shown(path)} names the storage {shown(storage.name)} in two ways that contradict each other; "
+                "download it again"
+            )
+
+
 def _require_whole(wanted: Wanted, storages: Mapping[str, int], path: Path) -> None:
     """Raise `CorruptFile` unless what the pickle asks for is a storage of which the file holds every byte."""
     identity = wanted.identity
-    if isinstance(identity, tuple) and identity[:1] == ("module",):
-        return  # a class with its source code, in files before torch 1.6
     storage = storage_of(wanted, path)
     stored, whole = storages.get(storage.name), identity[4] * storage.width
     if stored != whole:
@@ -164,11 +189,12 @@ def _zip_contents(file: StoredFile, budget: Budget) -> _Contents:
         name.startswith(prefix) for name in records
     ):
         raise CorruptFile(f"{shown(file.path)} has records of ambiguous names: torch did not write it")
-    folder, own = prefix + "data/", (prefix + "data.pkl", prefix + "byteorder")
+    folder, own = prefix + "data/", ((prefix + "data.pkl").casefold(), (prefix + "byteorder").casefold())
     for name, record in records.items():
-        if name in own or name.startswith(folder):
+        if name.casefold() in own or name.startswith(folder):
             _require_stored(record, file)
-    order = records.get(prefix + "byteorder")
+    # torch finds it whatever its case.
+    order = next((one for name, one in records.items() if name.casefold() == own[1]), None)
     if order is not None and read_stored(file, order) != b"little":
         raise CorruptFile(
             f"{shown(file.path)} was written on a machine of another byte order; save it again on this one"

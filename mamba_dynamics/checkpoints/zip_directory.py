@@ -30,7 +30,7 @@ _END, _LOCATOR, _END64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL"), str
 _ENTRY, _LOCAL = struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s5H3L2H")
 _LONG, _SHORT = 2**32 - 1, 2**16 - 1
 _ENCRYPTED, _SIZES_FOLLOW, _UTF8 = 0x1, 0x8, 0x800
-_EXTRA_64 = 1
+_EXTRA_64, _FOLDER = 1, 0x10
 #: Bytes that an entry of the directory takes as an object, its name apart; from above.
 _COST_OF_ENTRY, _COST_OF_LETTER = 700, 5
 _CHUNK = 1 << 16
@@ -156,11 +156,14 @@ def _entry(data: bytes, at: int, file: StoredFile) -> tuple[Record, int]:
     """The entry at an offset of the directory, with an `end` still unknown, and the offset of the next."""
     if at + _ENTRY.size > len(data):
         raise _damaged(file, "its directory is cut short")
-    mark, _, _, flags, method, _, _, checksum, packed, size, *lengths, disk, _, _, header = _ENTRY.unpack_from(data, at)
+    mark, _, _, flags, method, _, _, checksum, packed, size, *lengths, disk, _, attributes, header = _ENTRY.unpack_from(
+        data, at
+    )
     name_end = at + _ENTRY.size + lengths[0]
     extra_end = name_end + lengths[1]
     after = extra_end + lengths[2]
-    if mark != b"PK\1\2" or disk or after > len(data):
+    is_folder = attributes & _FOLDER and size
+    if mark != b"PK\1\2" or disk or after > len(data) or is_folder:
         raise _damaged(file, "its directory holds something other than entries")
     name = _name(data[at + _ENTRY.size : name_end], flags, file)
     if _LONG in (packed, size, header):
@@ -205,7 +208,8 @@ def _apart(entries: list[Record], directory: int, file: StoredFile) -> dict[str,
 
 def _name(raw: bytes, flags: int, file: StoredFile) -> str:
     try:
-        name = raw.decode("utf-8" if flags & _UTF8 else "cp437")
+        # Without the flag a name may be in any code page, and readers differ in which one they take.
+        name = raw.decode("utf-8" if flags & _UTF8 else "ascii")
     except UnicodeDecodeError:
         raise _damaged(file, f"a record has the name {shown(raw)}, which is no text") from None
     if "\0" in name:

@@ -228,9 +228,68 @@ def test_numpy_arrays_are_read_from_the_pickle(tmp_path, recorded, array, protoc
 
 @pytest.mark.parametrize("array", [np.array([None]), np.array(["a"]), np.zeros(2, "f4,i2"), np.zeros(2, ">f4")],
                          ids=["objects", "texts", "fields", "another order"])  # fmt: skip
-def test_other_arrays_are_left_out(tmp_path, recorded, array):
-    path = write_torch(tmp_path / "a.pt", {"w": array, "v": recorded.tensor(VALUES)}, recorded)
-    assert open_archive(path).names == ("v",)
+def test_other_arrays_are_listed_and_not_read(tmp_path, recorded, array):
+    archive = open_archive(write_torch(tmp_path / "a.pt", {"w": array, "v": recorded.tensor(VALUES)}, recorded))
+    assert archive.names == ("v", "w")
+    with pytest.raises(CheckpointError, match=r"'w'.*'NUMPY'"):
+        archive.read("w")
+
+
+def test_tensors_of_other_calls_are_listed_and_not_read(tmp_path, recorded):
+    call = Call(Global("my.tensors", "_rebuild_packed"), (recorded.storage(VALUES), 3))
+    archive = open_archive(write_torch(tmp_path / "a.pt", {"w": call}, recorded))
+    with pytest.raises(CheckpointError, match=r"'w'.*'_REBUILD_PACKED'"):
+        archive.read("w")
+
+
+def test_calls_around_the_call_that_makes_a_tensor(tmp_path, recorded):
+    plain = recorded.tensor(np.ones(2, "<f4"))
+    parameter = Call(PARAMETER, (plain, True, {}))
+    older = Call(Global("torch._tensor", "_rebuild_from_type"), (REBUILD, Global("my", "T"), plain.arguments, {}))
+    of_a_parameter = Call(
+        Global("torch._tensor", "_rebuild_from_type_v2"), (PARAMETER, Global("my", "P"), parameter.arguments, {})
+    )
+    value = {"older": older, "parameter": Call(PARAMETER, (older, True, {})), "of a parameter": of_a_parameter}
+    assert values_of(open_archive(write_torch(tmp_path / "a.pt", value, recorded))) == {key: [1, 1] for key in value}
+
+
+def test_a_tensor_whose_place_is_set_afterwards_is_refused(tmp_path, recorded):
+    """Torch then takes the second place; a reader that looks at the call takes the first."""
+    storage = recorded.storage(VALUES)
+    value = Call(REBUILD, (storage, 0, (3,), (1,), False, {}), state=(storage, 6, (3,), (1,)))
+    assert "state of a tensor" in refusal(write_torch(tmp_path / "a.pt", {"w": value}, recorded), UnsafeFile)
+
+
+def test_a_storage_has_one_type(tmp_path, recorded):
+    recorded.records["0"] = bytes(range(8))
+    value = [
+        Call(REBUILD, (Storage("0", kind, 4), 0, (4,), (1,), False, {})) for kind in ("HalfStorage", "BFloat16Storage")
+    ]
+    assert "contradict" in refusal(write_torch(tmp_path / "a.pt", value, recorded), CorruptFile)
+
+
+def test_keys_are_those_that_python_takes_for_equal(tmp_path, recorded):
+    one, two = recorded.tensor(np.ones(1)), recorded.tensor(np.zeros(1))
+    # Python's own dictionaries cannot hold both, so the pickle is put together: {1: one, True: two}.
+    for key in (b"\x88", b"G" + struct.pack(">d", 1.0)):
+        first, second = pickled({"a": one})[2:-1], pickled({"a": two})[2:-1]
+        first, second = (part[part.index(b"a") + 1 : -1].replace(b"q\x01", b"", 1) for part in (first, second))
+        path = write_torch_like(
+            tmp_path / "a.pt", b"\x80\2}(K\1" + first + key + second + b"u.", _0=recorded.records["0"],
+            _1=recorded.records["1"],
+        )  # fmt: skip
+        assert values_of(open_archive(path)) == {"1": [0]}
+
+
+def test_what_a_key_that_is_no_text_leads_to_is_not_dropped(tmp_path, recorded):
+    value = {np.str_("A_log"): recorded.tensor(np.ones(2)), "D": recorded.tensor(np.zeros(2))}
+    assert open_archive(write_torch(tmp_path / "a.pt", value, recorded)).names == ("<key 0>", "D")
+
+
+@pytest.mark.parametrize("state", [{}, {0: {}}])
+def test_only_the_state_of_an_optimizer_is_left_out(tmp_path, recorded, state):
+    value = {"param_groups": [], "state": state, "model": {"A_log": recorded.tensor(np.ones(2))}}
+    assert open_archive(write_torch(tmp_path / "a.pt", value, recorded)).names == ("model.A_log",)
 
 
 # --- what lies around them -----------------------------------------------------------------------
@@ -258,6 +317,8 @@ def test_a_state_dict_is_found_at_any_depth(tmp_path, recorded):
         "ema.shadow.layers.0.A_log": [3, 3],
         "named_optimizer.state.layers.0.A_log.exp_avg": [4, 4],
         "7.A_log": [5, 5],
+        "<key 8>": [9, 9],
+        "<key 9>": [9, 9],
     }
 
 
@@ -530,6 +591,14 @@ def test_a_part_of_a_storage_before_torch_1_6(tmp_path, recorded):
         refusal(write_legacy(tmp_path / "a.pt", value, recorded), CorruptFile)
 
 
+def test_a_part_of_a_storage_has_one_place(tmp_path, recorded):
+    whole = recorded.storage(VALUES)
+    for first, second in ((("part", 6, 4), ("part", 8, 4)), (("0", 6, 4), ("0", 6, 4))):
+        parts = [Storage(whole.of, whole.kind, 24, view=view) for view in (first, second)]
+        value = [Call(REBUILD, (part, 1, (3,), (1,), False, {})) for part in parts]
+        assert "contradict" in refusal(write_legacy(tmp_path / "a.pt", value, recorded), CorruptFile)
+
+
 def legacy_damages(data: bytes):
     yield "cut short", data[:-1]
     yield "no storages", data[: data.rindex(b".") + 1]
@@ -599,10 +668,14 @@ def damaged_pickle(path: Path) -> None:
     write_torch_like(path, EMPTY_STATE[:-1])
 
 
-def another_byte_order(path: Path) -> None:
+def another_byte_order(path: Path, name: str = "byteorder") -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", EMPTY_STATE)
-        archive.writestr("archive/byteorder", "big")
+        archive.writestr(f"archive/{name}", "big")
+
+
+def another_byte_order_in_capitals(path: Path) -> None:
+    another_byte_order(path, "BYTEORDER")
 
 
 BROKEN = {
@@ -611,6 +684,7 @@ BROKEN = {
     other_prefix: "ambiguous",
     damaged_pickle: "damaged pickle",
     another_byte_order: "byte order",
+    another_byte_order_in_capitals: "byte order",
 }
 
 
@@ -663,6 +737,7 @@ def test_a_pickle_out_of_proportion_is_refused(tmp_path, what):
         b"\x80\x02(N0s.", b"\x80\x02}Nb.", b"\x80\x02NNa.", b"\x80\x02N]Ns.", b"\x80\x06N.", b"\x80\x02\xff.",
         b"\x80\x02(o.", b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\x7f.", b"\x80\x02Np-1\n.", b"\x80\x02ca\nb\n)(R.",
         b"Iabc\n.", b"F\n.", b"Vx", b"S'a\n.",
+        b"S'\\x78'\n.",
         b"\x80\x02ca\nb\n)R}b}b.", b"\x80\x02K\x01K\x02\x93.", b"\x80\x02\x97.", b"",
     ],
 )  # fmt: skip

@@ -154,6 +154,8 @@ FAULTS = {
     "a size beyond 32 bits that is not told": lambda data: changed(data, entry("a/data/0", data) + 20, "<L", 2**32 - 1),
     "two of one name": twice,
     "a name that ends early": lambda data: data.replace(b"a/data/0", b"a/data\x000"),
+    "a name of no known code page": lambda data: changed(data, entry("ü.npy", data) + 8, "<H", 0),
+    "a folder with bytes": lambda data: changed(data, entry("a/data/0", data) + 38, "<L", 0x10),
     "a name that is no text": lambda data: data.replace("ü".encode(), b"\xff\xff"),
     "end records that differ": longer(40, "<Q", 60),
     "end records of other counts": longer(32, "<Q", 3),
