@@ -25,7 +25,7 @@ def classification_document(report: "Report") -> dict[str, Any]:
         "checkpoint": checkpoint_document(checkpoint) | {"bytes_read": report.bytes_read},
         "layers": [_layer(layer) for layer in report.layers],
         "text": None if report.text is None else _text(report.text),
-        "summary": {"scenario_counts": scenario_counts(report)},
+        "summary": {"scenario_counts": scenario_counts(report), "decided": report.decided},
     }
 
 
@@ -69,6 +69,7 @@ def _layer(report: "LayerReport") -> dict[str, Any]:
         "heads": slot.heads,
         "groups": slot.groups,
         "left_out": list(slot.left_out),
+        "decided": report.decided,
     }
     if weights is None:
         empty = ("spectrum", "symmetric_part", "channels", "step_size", "tokens", "scenario", "known_by")

@@ -92,7 +92,7 @@ class Report:
 
     @property
     def decided(self) -> bool:
-        """Whether every layer is decided and nothing was left out."""
+        """Whether every layer is decided and nothing was left out; the command line's exit code is 3 where not."""
         return not self.left_out and all(layer.decided for layer in self.layers)
 
     def plot(self) -> "NDArray[np.object_]":

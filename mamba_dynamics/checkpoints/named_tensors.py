@@ -17,7 +17,7 @@ from typing import Any
 from .._allowance import Budget
 from .._errors import CorruptFile, UnsafeFile
 from .base import require_text_names, shown
-from .pickle_tree import TABLES, Made, argument_of, called_by, mapping_of
+from .pickle_tree import TABLES, Reduced, argument_of, called_by, mapping_of
 from .torch_tensors import StoredTensor, tensor_of
 
 #: Entries that one byte of pickle may lead to, and that any may. A state dict needs about one in fifty bytes.
@@ -95,7 +95,7 @@ class _Walk:
 
     def _is_to_be_entered(self, value: Any) -> bool:
         known = id(value) in self._open or id(value) in self._barren
-        return isinstance(value, dict | list | tuple | Made) and not known
+        return isinstance(value, dict | list | tuple | Reduced) and not known
 
 
 class _Facts:
@@ -139,7 +139,7 @@ class _Facts:
 
     def _members_of(self, value: Any) -> frozenset[str]:
         """The texts of a set, however it was pickled."""
-        if not isinstance(value, Made):
+        if not isinstance(value, Reduced):
             return frozenset()
         if id(value) not in self._members:
             given = argument_of(value, 0)
@@ -164,7 +164,7 @@ def _is_table(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
 
-def _of_arguments(value: Made) -> Iterator[tuple[Any, Any]]:
+def _of_arguments(value: Reduced) -> Iterator[tuple[Any, Any]]:
     """What an object was made of: pairs of a dictionary, fields of a named tuple."""
     given = value.arguments
     if not isinstance(given, tuple) or not given:

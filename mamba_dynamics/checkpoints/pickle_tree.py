@@ -6,13 +6,13 @@ this one does neither. It keeps
     None, numbers, texts, bytes, tuples, lists    as they are
     a dictionary                                  with its texts and integers as keys; any other key is only numbered
     a class or function                           as its name, a `Name`
-    whatever a call would return                  as a `Made`: what was called, with what, and what was put on it
-    what the program asks its reader for          as a `Wanted`: the identity that it gave
+    whatever a call would return                  as a `Reduced`: what was called, with what, and what was put on it
+    what the program asks its reader for          as a `PersistentId`: the identity that it gave
 
 so no class of the file exists here, no attribute of the file's can stand in for a method, and nothing is compared,
 hashed or printed that the file composed, except texts and small numbers. All protocols are read, 0 to 5.
 
-Memory is bounded as it is taken: every instruction costs what it could at most take, every text its letters.
+Memory is bounded as it is taken: every instruction costs what it could at most take, every text its characters.
 """
 
 import struct
@@ -27,7 +27,7 @@ from .files import StoredFile
 
 #: Bytes that an instruction may take (its value, its place on the stack, in a memo or in a table that grows), and that
 #: a text takes for each of its bytes where it is no ASCII.
-PER_INSTRUCTION, _PER_LETTER = 240, 5
+PER_INSTRUCTION, _PER_CHARACTER = 240, 5
 #: Bytes of the pickle that are held at a time, and of one line of protocol 0.
 _WINDOW, _LONGEST_LINE = 1 << 18, 1 << 16
 #: Bytes of the integers that are kept. Larger ones are no size, key or number of a checkpoint.
@@ -43,7 +43,7 @@ class Name(str):
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Made:
+class Reduced:
     """What a call would have returned: an object that is only described.
 
     `by` is what was called, usually a `Name`; `arguments` what with; `items`, `elements` and `state` what the program
@@ -58,7 +58,7 @@ class Made:
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Wanted:
+class PersistentId:
     """What the program asks its reader for by an identity of its own: in a torch file, a storage."""
 
     identity: Any
@@ -66,12 +66,12 @@ class Wanted:
 
 def called_by(value: Any) -> str:
     """The name of what an object was made by; empty for any other value. Never anything that the file composed."""
-    return value.by if isinstance(value, Made) and isinstance(value.by, Name) else ""
+    return value.by if isinstance(value, Reduced) and isinstance(value.by, Name) else ""
 
 
 def argument_of(value: Any, index: int) -> Any:
     """An argument that an object would be made with; None where there is none."""
-    given = value.arguments if isinstance(value, Made) else None
+    given = value.arguments if isinstance(value, Reduced) else None
     return given[index] if isinstance(given, tuple) and len(given) > index else None
 
 
@@ -96,7 +96,7 @@ def mapping_of(value: Any) -> Mapping[str | int, Any] | None:
     """The items of a dictionary, or of an object that is one; None for anything else."""
     if isinstance(value, dict):
         return value
-    if isinstance(value, Made) and value.items is not None:
+    if isinstance(value, Reduced) and value.items is not None:
         return value.items
     return {} if called_by(value) in TABLES else None
 
@@ -106,7 +106,7 @@ class Tree:
     """What a pickle describes: its value, all that it asks for in order, and the offset behind its last byte."""
 
     root: Any
-    wanted: tuple[Wanted, ...]
+    persistent_ids: tuple[PersistentId, ...]
     end: int
 
 
@@ -121,7 +121,7 @@ def pickle_tree(file: StoredFile, begin: int, end: int, budget: Budget) -> Tree:
         root = machine.run()
     except (UnicodeError, ValueError, OverflowError, struct.error) as error:
         raise machine.damaged(" ".join(str(error).split())) from None
-    return Tree(root, tuple(machine.wanted), machine.position)
+    return Tree(root, tuple(machine.persistent_ids), machine.position)
 
 
 class _Machine:
@@ -134,7 +134,7 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
-        self.wanted: list[Wanted] = []
+        self.persistent_ids: list[PersistentId] = []
 
     @property
     def position(self) -> int:
@@ -189,7 +189,7 @@ class _Machine:
             stop = self._window.find(b"\n", 0, _LONGEST_LINE)
         if stop < 0:
             raise self.damaged("a line does not end")
-        self._spend(_PER_LETTER * (stop - self._at))
+        self._spend(_PER_CHARACTER * (stop - self._at))
         line, self._at = self._window[self._at : stop], stop + 1
         return line
 
@@ -205,7 +205,7 @@ class _Machine:
 
     def _text(self, raw: bytes) -> str:
         if not raw.isascii():
-            self._spend(_PER_LETTER * len(raw))
+            self._spend(_PER_CHARACTER * len(raw))
         return raw.decode("utf-8", "surrogatepass")
 
     def _spend(self, cost: int) -> None:
@@ -288,42 +288,42 @@ class _Machine:
         name, module = self._pop(), self._pop()
         if type(name) is not str or type(module) is not str:
             raise self.damaged("it names a class by something other than texts")
-        self._spend(_PER_LETTER * (len(name) + len(module)))
+        self._spend(_PER_CHARACTER * (len(name) + len(module)))
         self._push(Name(f"{module}.{name}"))
 
     def _instance(self) -> None:
         self._global()
         called = self._stack.pop()
-        self._push(Made(called, tuple(self._above_mark())))
+        self._push(Reduced(called, tuple(self._above_mark())))
 
     def _instance_of_stack(self) -> None:
         values = self._above_mark()
         if not values:
             raise self.damaged("it makes an object of no class")
-        self._push(Made(values[0], tuple(values[1:])))
+        self._push(Reduced(values[0], tuple(values[1:])))
 
     def _call(self) -> None:
         arguments, called = self._pop(), self._pop()
-        self._push(Made(called, arguments))
+        self._push(Reduced(called, arguments))
 
     def _call_with_keywords(self) -> None:
         keywords, arguments, called = self._pop(), self._pop(), self._pop()
-        self._push(Made(called, (arguments, keywords)))
+        self._push(Reduced(called, (arguments, keywords)))
 
     def _want(self, identity: Any) -> None:
-        wanted = Wanted(identity)
-        self.wanted.append(wanted)
+        wanted = PersistentId(identity)
+        self.persistent_ids.append(wanted)
         self._push(wanted)
 
     def _build(self) -> None:
         state, target = self._pop(), self._top()
-        if not isinstance(target, Made) or target.state is not None:
+        if not isinstance(target, Reduced) or target.state is not None:
             raise self.damaged("it sets the state of something that has none, or has one already")
         target.state = state
 
     def _append(self, values: list[Any]) -> None:
         target = self._top()
-        if isinstance(target, Made):
+        if isinstance(target, Reduced):
             target.elements = [] if target.elements is None else target.elements
             target = target.elements
         if not isinstance(target, list):
@@ -332,7 +332,7 @@ class _Machine:
 
     def _set_items(self, values: list[Any]) -> None:
         target = self._top()
-        if isinstance(target, Made):
+        if isinstance(target, Reduced):
             target.items = {} if target.items is None else target.items
             target = target.items
         if not isinstance(target, dict) or len(values) % 2:
@@ -413,9 +413,9 @@ _BY_SIGN: dict[bytes, Callable[[_Machine], object]] = {
     b"d": lambda m: m._push(_table(m._above_mark(), m)),
     b"s": lambda m: m._set_items([m._pop(), m._pop()][::-1]),
     b"u": lambda m: m._set_items(m._above_mark()),
-    b"\x8f": _pushes(lambda m: Made(Name("builtins.set"), ())),
+    b"\x8f": _pushes(lambda m: Reduced(Name("builtins.set"), ())),
     b"\x90": lambda m: m._append(m._above_mark()),
-    b"\x91": lambda m: m._push(Made(Name("builtins.frozenset"), tuple(m._above_mark()))),
+    b"\x91": lambda m: m._push(Reduced(Name("builtins.frozenset"), tuple(m._above_mark()))),
     # names, calls and what is made
     b"c": _Machine._global,
     b"\x93": _Machine._global_of_stack,

@@ -12,9 +12,9 @@ from .pickle_tree import called_by
 
 #: Stored types by numpy's letters.
 _TYPES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8", "u1": "U8"}
-_ROOMS = ("numpy.core.", "numpy._core.")
-_WITH_STATE = {room + "multiarray._reconstruct" for room in _ROOMS}
-_OF_A_BUFFER = {room + "numeric._frombuffer" for room in _ROOMS}
+_PACKAGES = ("numpy.core.", "numpy._core.")
+_WITH_STATE = {package + "multiarray._reconstruct" for package in _PACKAGES}
+_OF_A_BUFFER = {package + "numeric._frombuffer" for package in _PACKAGES}
 #: Values of the largest array; no file comes near it.
 _LARGEST = 2**58
 _ORDERS = ("<", "|", "=")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._errors import CorruptFile, UnsafeFile
 from .base import shown
-from .pickle_tree import Made, Name, Wanted, argument_of, brief, called_by, mapping_of
+from .pickle_tree import Name, PersistentId, Reduced, argument_of, brief, called_by, mapping_of
 from .pickled_arrays import PickledArray, array_of, is_possible
 
 #: Stored types by what torch calls them, and the bytes of a value.
@@ -96,7 +96,7 @@ class StoredTensor:
 
 def storage_of(value: Any, path: Path) -> Storage:
     """The storage that a pickle asks for. Raises `CorruptFile` where it is none."""
-    identity = value.identity if isinstance(value, Wanted) else None
+    identity = value.identity if isinstance(value, PersistentId) else None
     if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
         raise _damaged(path, "a tensor has no storage")
     _, kind, name, _, count, *view = identity
@@ -124,7 +124,7 @@ def tensor_of(value: Any, path: Path) -> StoredTensor | None:
     called, arguments = _rebuild(value)
     if called in _DENSE or called == _WITHOUT_VALUES:
         return _tensor(value, called, arguments, path)
-    if called and isinstance(arguments, tuple) and any(isinstance(one, Wanted) for one in arguments):
+    if called and isinstance(arguments, tuple) and any(isinstance(one, PersistentId) for one in arguments):
         # Some other tensor: it is listed, under the name of its call as its type, and not read.
         return StoredTensor(None, called.rsplit(".", 1)[-1].upper(), 1, 0, (), ())
     array = array_of(value)
@@ -134,7 +134,7 @@ def tensor_of(value: Any, path: Path) -> StoredTensor | None:
 def _rebuild(value: Any) -> tuple[str, Any]:
     """The function that makes the tensor in a call, and its arguments; an empty name for any other value."""
     for _ in range(_MOST_CALLS):
-        called, arguments = called_by(value), value.arguments if isinstance(value, Made) else None
+        called, arguments = called_by(value), value.arguments if isinstance(value, Reduced) else None
         if called in _OF_A_TYPE:
             inner = argument_of(value, 0)
             called, arguments = (inner if isinstance(inner, Name) else ""), argument_of(value, 2)
@@ -147,7 +147,7 @@ def _rebuild(value: Any) -> tuple[str, Any]:
 def _require_own(value: Any, path: Path) -> None:
     """Refuse a state that would take the place of what a tensor is. Any other state is left out."""
     for _ in range(_MOST_CALLS):
-        if not isinstance(value, Made):
+        if not isinstance(value, Reduced):
             return
         if value.state is not None and not isinstance(value.state, dict):
             raise UnsafeFile(

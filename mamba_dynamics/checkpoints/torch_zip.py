@@ -23,7 +23,7 @@ from .._errors import CorruptFile, UnsafeFile
 from .base import Archive, find, require_weight_type, row_range, shown
 from .files import StoredFile
 from .named_tensors import named_tensors
-from .pickle_tree import Tree, Wanted, pickle_tree
+from .pickle_tree import PersistentId, Tree, pickle_tree
 from .safetensors import values_of
 from .torch_tensors import StoredTensor, storage_of, total_bytes
 from .zip_directory import STORED, Record, directory_of, first_byte, read_stored
@@ -126,7 +126,7 @@ def _require_whole_storages(contents: _Contents, path: Path) -> None:
     """
     kinds: dict[str, tuple] = {}
     parts: dict[str, tuple] = {}
-    for wanted in contents.tree.wanted:
+    for wanted in contents.tree.persistent_ids:
         identity = wanted.identity
         if isinstance(identity, tuple) and identity[:1] == ("module",):
             continue  # a class with its source code, in files before torch 1.6
@@ -147,7 +147,7 @@ def _require_whole_storages(contents: _Contents, path: Path) -> None:
             )
 
 
-def _require_whole(wanted: Wanted, storages: Mapping[str, int], path: Path) -> None:
+def _require_whole(wanted: PersistentId, storages: Mapping[str, int], path: Path) -> None:
     """Raise `CorruptFile` unless what the pickle asks for is a storage of which the file holds every byte."""
     identity = wanted.identity
     storage = storage_of(wanted, path)
@@ -244,7 +244,7 @@ def _legacy_contents(file: StoredFile, budget: Budget) -> _Contents:
         raise CorruptFile(
             f"{shown(file.path)} was written on a machine of another byte order; save it again on this one"
         )
-    places = _places(file, at, listed, _widths(value.wanted, file.path))
+    places = _places(file, at, listed, _widths(value.persistent_ids, file.path))
     return _Contents(
         tree=value,
         pickle_bytes=at,
@@ -253,10 +253,10 @@ def _legacy_contents(file: StoredFile, budget: Budget) -> _Contents:
     )
 
 
-def _widths(wanted: tuple[Wanted, ...], path: Path) -> dict[str, int]:
+def _widths(persistent_ids: tuple[PersistentId, ...], path: Path) -> dict[str, int]:
     """Bytes of a value of each storage."""
     widths: dict[str, int] = {}
-    for one in wanted:
+    for one in persistent_ids:
         if isinstance(one.identity, tuple) and one.identity[:1] == ("storage",):
             storage = storage_of(one, path)
             if widths.setdefault(storage.name, storage.width) != storage.width:

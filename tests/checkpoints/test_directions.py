@@ -1,5 +1,7 @@
 """Scans under tags, and what of a block was not understood: named, and then nothing is decided."""
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -188,8 +190,14 @@ def test_no_false_alarms(name):
     assert all(slot.left_out == () for slot in checkpoint.layers)
 
 
+def test_the_document_says_whether_a_layer_is_decided(tmp_path):
+    write(tmp_path, {"m.": mamba1(), "n.": mamba1() | {"A_gain": np.ones(2)}})
+    document = json.loads(CliRunner().invoke(app, ["classify", str(tmp_path), "--json"]).stdout)
+    assert [layer["decided"] for layer in document["layers"]] == [True, False]
+    assert document["summary"]["decided"] is False
+
+
 def test_no_false_alarms_among_real_checkpoints(shared):
-    pytest.importorskip("torch")
     for name in ("mamba-130m-one-layer", "positioning-mamba1-4layer.pt", "super-resolution-ss2d.pth"):
         checkpoint = open_checkpoint(shared / "checkpoints" / name)
         assert checkpoint.unread == ()

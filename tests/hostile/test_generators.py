@@ -20,6 +20,8 @@ from torch_tensors import random_plan, torch_file
 from written_anew import WRITTEN_ANEW
 from zip_writer import Record, archive, body, end, end64
 
+from mamba_dynamics import UnsafeFile
+
 CHEAP = [row.name for row in WRITTEN_ANEW if "flood" not in row.name]
 
 
@@ -42,13 +44,13 @@ def test_a_generator_makes_thousands_of_inputs(name):
 def test_its_plain_files_are_read(name, tmp_path):
     parser = PARSERS[name]
     path = parser.prepare(tmp_path / "f")
-    if name.startswith("torch"):
-        pytest.importorskip("torch")
-    whole = [seed for seed in parser.seeds if seed[:1] != b"\x80"]  # torch's format before 1.6 may be refused
-    assert whole
-    for seed in whole:
+    for seed in parser.seeds:
         path.write_bytes(seed)
-        parser.read(path)
+        try:
+            parser.read(path)
+        except UnsafeFile as error:
+            # Of torch's format before 1.6, two seeds begin with another number than torch writes.
+            assert "torch.save did not write" in str(error)  # noqa: PT017
 
 
 @pytest.mark.parametrize("layout", TABLES)
