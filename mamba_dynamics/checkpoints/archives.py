@@ -18,7 +18,7 @@ from .base import Archive as Archive
 from .base import shown
 from .file_kinds import LOOK_BYTES, kind_by_content, kind_by_name, refusal_of
 from .files import StoredFile, WeightFile
-from .folder import INDEX_SUFFIX, Folder, LocalFolder, local_folder
+from .folder import Folder, LocalFolder, local_folder
 from .folder_kinds import weights_in
 from .json_text import MAX_JSON_BYTES
 from .nearby import absence
@@ -28,6 +28,7 @@ from .sharded import ShardedArchive
 from .tar import only_member
 from .tensor_kinds import refuse_other_tensors
 from .torch_zip import LEGACY_START, TorchArchive, stores_objects
+from .weight_names import INDEX_SUFFIX
 
 _ZIP, _TAR, _TAR_MAGIC = b"PK\3\4", b"ustar", slice(257, 262)
 
