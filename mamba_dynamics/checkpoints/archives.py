@@ -65,12 +65,13 @@ def weights_at(place: Path) -> tuple[StoredFile, Folder]:
 def archive_of(file: StoredFile, folder: Folder) -> Archive:
     """Open a weight file, or the shards behind an index; raises what `open_archive` does."""
     sharded = file.path.name.endswith(INDEX_SUFFIX)
-    archive = ShardedArchive(file, folder, _open_file) if sharded else _open_file(file)
+    archive = ShardedArchive(file, folder, open_weights) if sharded else open_weights(file)
     refuse_other_tensors(archive, folder)
     return archive
 
 
-def _open_file(file: StoredFile) -> Archive:
+def open_weights(file: StoredFile) -> Archive:
+    """Open one weight file, whatever its tensors are; raises what `open_archive` does of a file."""
     start = file.read(0, min(LOOK_BYTES, file.size)).tobytes()
     if not start or (not _is_readable(start) and kind_by_content(file.path.name, start)):
         raise refusal_of(file, start)
@@ -88,7 +89,7 @@ def _open_by_content(file: StoredFile, start: bytes) -> Archive:
     if start.startswith(_ZIP):
         return _open_zip(file)
     if start[_TAR_MAGIC] == _TAR:
-        return _open_file(only_member(file))
+        return open_weights(only_member(file))
     raise _refusal(file, start)
 
 

@@ -147,7 +147,8 @@ def _several(folder: Folder, found: list[str]) -> str:
             f"{shown(folder.path)} holds {len(found)} weight files, such as {shown(found[0])} and "
             f"{shown(found[1])}: give the path of one of them"
         )
-    lacking = "" if len(found) >= shard.count else f" the other {shard.count - len(found)} shards and"
+    left = shard.count - len(found)
+    lacking = f" the other {left} shard{'' if left == 1 else 's'} and" if left > 0 else ""
     return (
         f"{shown(folder.path)} holds {len(found)} of a model's {shard.count} shards, such as {shown(found[0])}, but no "
         f"index of them: download{lacking} {shown(shard.index)} into it, and open the folder"

@@ -1,11 +1,11 @@
 """Which names in a folder are those of a model's weights, which of them is read, and which are one shard of several.
 
-    model.safetensors, *.index.json, *.bin ...     weights, in the order of `PREFERENCES`
-    training_args.bin, optimizer.pt                what a trainer puts beside them
-    mp_rank_*_states.pt beside optimizer states    the files of a DeepSpeed run's processes
-    meta.pt beside .metadata                       what Lightning puts beside a distributed checkpoint
-    adapter_model.*                                an adapter (PEFT), beside a model's weights no weights of its own
-    model-00001-of-00002.safetensors               the first of two shards
+model.safetensors, *.index.json, *.bin ...     weights, in the order of `PREFERENCES`
+training_args.bin, optimizer.pt                what a trainer puts beside them
+mp_rank_*_states.pt beside optimizer states    the files of a DeepSpeed run's processes
+meta.pt beside .metadata                       what Lightning puts beside a distributed checkpoint
+adapter_model.*                                an adapter (PEFT), beside a model's weights no weights of its own
+model-00001-of-00002.safetensors               the first of two shards
 """
 
 import re
@@ -72,16 +72,12 @@ class Shard:
     count: int
     index: str
 
-    @property
-    def words(self) -> str:
-        return f"shard {self.number} of {self.count} of a model"
-
 
 def shard_of(name: str) -> Shard | None:
     """Which shard a file is by its name, None where it is a whole model.
 
-        >>> shard_of("model-00001-of-00002.safetensors").index
-        'model.safetensors.index.json'
+    >>> shard_of("model-00001-of-00002.safetensors").index
+    'model.safetensors.index.json'
     """
     match = _SHARD.fullmatch(name)
     if match is None or int(match["count"]) < 2:
