@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._errors import UnsafeFile
 from .adapters import ADAPTER_CONFIG, changes_its_base, changes_no_weight
 from .archives import open_weights
-from .base import Archive, find
+from .base import Archive, shown
 from .files import StoredFile
 from .folder import Folder
 from .tensors import printable
@@ -29,6 +30,8 @@ _FACTOR = re.compile(r"(?P<module>.+?)\.(?:lora|ia3|hada|lokr|oft|boft|vera|four
 _SAVED = re.compile(r"\.(?:base_layer|modules_to_save(?:\.[^.]+)?)(?=\.(?:weight|bias)$)")
 #: So many parts at the beginning of a name may differ, and so many places are compared.
 _MOST_PARTS, _MOST_PLACES = 4, 16
+#: A few bytes name a tensor, and each costs objects.
+_MOST_TENSORS = 20_000
 
 
 @dataclass(frozen=True)
@@ -47,24 +50,26 @@ class JoinedArchive(Archive):
         self._base, self._adapter, self.places = base, adapter, places
         self.path, self.folder, self.format = base.path, base.folder, base.format
         self.bytes_total = base.bytes_total + adapter.bytes_total
-        self._archives = dict.fromkeys(base.names, base) | dict.fromkeys(places, adapter)
-        self.names = tuple(sorted(self._archives))
+        self.names = tuple(sorted({*base.names, *places}))
 
     @property
     def bytes_read(self) -> int:
         return self._base.bytes_read + self._adapter.bytes_read
 
     def __contains__(self, name: object) -> bool:
-        return name in self._archives
+        return name in self.places or name in self._base
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return find(self._archives, name, self.path).shape(self.places.get(name, name))
+        return self._holder(name).shape(self.places.get(name, name))
 
     def dtype(self, name: str) -> str:
-        return find(self._archives, name, self.path).dtype(self.places.get(name, name))
+        return self._holder(name).dtype(self.places.get(name, name))
 
     def read(self, name: str, rows: slice | None = None) -> NDArray[np.floating]:
-        return find(self._archives, name, self.path).read(self.places.get(name, name), rows)
+        return self._holder(name).read(self.places.get(name, name), rows)
+
+    def _holder(self, name: str) -> Archive:
+        return self._adapter if name in self.places else self._base
 
 
 def with_adapter(archive: Archive, folder: Folder, *, alone: bool) -> Beside:
@@ -86,6 +91,11 @@ def with_adapter(archive: Archive, folder: Folder, *, alone: bool) -> Beside:
     if way := changes_its_base(folder):
         return _unplaced(archive, name, f"{ADAPTER_CONFIG} says {way}, which changes the model's weights too")
     adapter = open_weights(file)
+    if len(adapter.names) > _MOST_TENSORS:
+        raise UnsafeFile(
+            f"{shown(file.path)}: expected at most {_MOST_TENSORS} tensors of an adapter, found {len(adapter.names)}; "
+            "no adapter has so many"
+        )
     places = _places(archive, adapter)
     if places is None:
         first = printable(adapter.names[0]) if adapter.names else "none"

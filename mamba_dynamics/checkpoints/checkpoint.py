@@ -155,7 +155,7 @@ def open_checkpoint(
     apart = shard_words(file, place)
     try:
         return _opened(path, file, place, apart, groups=groups, variant=variant, weights=weights)
-    except (MissingTensor, UnsupportedArchitecture, _OtherCount) as error:
+    except (MissingTensor, UnsupportedArchitecture) as error:
         raise error if apart is None else type(error)(f"{shown(file.path)} is {apart}") from None
 
 
@@ -182,7 +182,7 @@ def _opened(
     expected = _expected(description, groups, found)
     sizes = tuple(_measured(layer, expected) for layer in found)
     if choice.whole:
-        _require_count(found, description)
+        _require_count(found, description, None if apart is None else f"{shown(file.path)} is {apart}")
     _require_possible(found, sizes)
     unread = _of_choice(unread_beside(archive, layers), choice, weights)
     row = architecture_named(architecture)
@@ -283,16 +283,14 @@ def _measured(layer: FoundLayer, expected: Sizes) -> Sizes:
     return sizes
 
 
-class _OtherCount(CheckpointError):
-    """The layers are more or fewer than the config's; told apart because a shard has a better explanation."""
-
-
-def _require_count(found: tuple[FoundLayer, ...], description: Description) -> None:
+def _require_count(found: tuple[FoundLayer, ...], description: Description, explained: str | None) -> None:
+    """Compare the number of layers with the config's; where a difference is `explained`, that is said."""
     layers = description.layers
     if layers is not None and layers.value != len(found):
-        raise _OtherCount(
-            f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one shard "
-            "of several (open the folder), hold several models (choose one with --weights), or the config be another "
+        raise CheckpointError(
+            explained
+            or f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one "
+            "shard of several (open the folder), hold several models (choose one with --weights), or the config be another "
             "model's"
         )
 

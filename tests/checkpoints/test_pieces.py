@@ -13,6 +13,8 @@ from mamba_dynamics import classify_checkpoint
 from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor, UnsafeFile, UnsupportedArchitecture
 from mamba_dynamics.checkpoints import open_checkpoint
 from mamba_dynamics.checkpoints.archives import open_archive
+from mamba_dynamics.checkpoints.beside import with_adapter
+from mamba_dynamics.checkpoints.folder import LocalFolder
 from mamba_dynamics.checkpoints.pieces import put_together
 from mamba_dynamics.cli import app
 
@@ -476,3 +478,23 @@ def test_an_adapter_that_is_a_link_out_or_damaged_is_refused(tmp_path):
     file.unlink()
     file.write_bytes((tmp_path / "elsewhere.safetensors").read_bytes()[:-8])
     assert "adapter_model.safetensors" in message(CorruptFile, folder)
+
+
+def test_an_adapter_of_very_many_tensors_is_refused(tmp_path):
+    beside(tmp_path, {f"{i}.lora_A": np.zeros(1, np.float32) for i in range(20_001)})
+    assert "expected at most 20000 tensors of an adapter" in message(UnsafeFile, tmp_path)
+
+
+def test_a_model_with_its_adapter_behaves_like_an_archive(tmp_path):
+    beside(tmp_path, named(*factors()))
+    archive = with_adapter(open_archive(tmp_path), LocalFolder(tmp_path), alone=False).archive
+    factor = f"{PREFIX}x_proj.lora_A.weight"
+    assert factor in archive
+    assert f"{PREFIX}x_proj.weight" in archive
+    assert archive.shape(factor) == (3, E)
+    assert archive.dtype(factor) == archive.dtype(f"{PREFIX}D") == "F64"
+    np.testing.assert_array_equal(archive.read(factor, slice(1, 2)), factors()[0][1:2])
+    assert archive.bytes_total == sum(file.stat().st_size for file in tmp_path.glob("*.safetensors"))
+    assert "absent" not in archive
+    with pytest.raises(MissingTensor):
+        archive.read("absent")
