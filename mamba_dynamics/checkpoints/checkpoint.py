@@ -290,8 +290,8 @@ def _require_count(found: tuple[FoundLayer, ...], description: Description, expl
         raise CheckpointError(
             explained
             or f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one "
-            "shard of several (open the folder), hold several models (choose one with --weights), or the config be another "
-            "model's"
+            "shard of several (open the folder), hold several models (choose one with --weights), or the config be "
+            "another model's"
         )
 
 
