@@ -18,7 +18,7 @@ from .base import Archive as Archive
 from .base import shown
 from .file_kinds import LOOK_BYTES, kind_by_content, kind_by_name, refusal_of
 from .files import StoredFile, WeightFile
-from .folder import INDEX_SUFFIX, Folder, LocalFolder, local_folder
+from .folder import Folder, LocalFolder, local_folder
 from .folder_kinds import weights_in
 from .json_text import MAX_JSON_BYTES
 from .nearby import absence
@@ -28,6 +28,7 @@ from .sharded import ShardedArchive
 from .tar import only_member
 from .tensor_kinds import refuse_other_tensors
 from .torch_zip import TorchArchive, begins_as_before_1_6, stores_objects
+from .weight_names import INDEX_SUFFIX
 
 _ZIP, _TAR, _TAR_MAGIC = b"PK\3\4", b"ustar", slice(257, 262)
 
@@ -64,12 +65,13 @@ def weights_at(place: Path) -> tuple[StoredFile, Folder]:
 def archive_of(file: StoredFile, folder: Folder) -> Archive:
     """Open a weight file, or the shards behind an index; raises what `open_archive` does."""
     sharded = file.path.name.endswith(INDEX_SUFFIX)
-    archive = ShardedArchive(file, folder, _open_file) if sharded else _open_file(file)
+    archive = ShardedArchive(file, folder, open_weights) if sharded else open_weights(file)
     refuse_other_tensors(archive, folder)
     return archive
 
 
-def _open_file(file: StoredFile) -> Archive:
+def open_weights(file: StoredFile) -> Archive:
+    """Open one weight file, whatever its tensors are; raises what `open_archive` does of a file."""
     start = _start(file)
     if not start or (not _is_readable(start) and kind_by_content(file.path.name, start)):
         raise refusal_of(file, start)
@@ -97,7 +99,7 @@ def _open_member(file: StoredFile) -> Archive:
         raise CorruptFile(
             f"{shown(file.path)} holds a tar archive within a tar archive: unpack it, and open what is in it"
         )
-    return _open_file(file)
+    return open_weights(file)
 
 
 def _start(file: StoredFile) -> bytes:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from .._allowance import require_within
-from .._errors import CheckpointError, UnsafeFile
+from .._errors import CheckpointError, MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import DROPPED_BY_THE_LIMIT, S6Layer
 from .adapters import read_adapters
 from .architectures import Architecture, Description, architecture_named, describe
 from .archives import archive_of, weights_at
-from .base import Archive
+from .base import Archive, shown
+from .beside import not_put_in, with_adapter
 from .config import read_config
 from .copies import Choice, choose
 from .definite import VARIANTS
@@ -33,6 +34,7 @@ from .layouts import FoundLayer, find_layers, unread_beside
 from .leftovers import left_out_warning
 from .pieces import put_together, values_of, words_of
 from .quantisation import require_unquantised
+from .sharded import shard_words
 from .sizes import Fact, Sizes, require_agreement
 from .tensors import printable
 from .unread import Blocks, unread_words
@@ -74,7 +76,8 @@ class Checkpoint:
     the parsed file or None, `folder` where it and the tokenizer lie. Several kinds of layers may share one checkpoint.
     Of a model on a hub `path` is its id, and `revision` the commit that was read. Where the file holds copies of one
     model (see `copies`), `weights` is the prefix of the one that the layers belong to and `copies` has the others'.
-    `unread` are the places of blocks that look like an S6 scan's and are no layer, which a warning describes.
+    `unread` are the places of blocks that look like an S6 scan's and are no layer, and the names of files: of an
+    adapter that could not be placed, and of the file itself where it is one shard of several. Warnings describe them.
     """
 
     path: Path
@@ -149,7 +152,27 @@ def open_checkpoint(
     given, path = os.fspath(path), Path(path)
     _require_options(groups, variant)
     file, place = _weights(path, given)
-    archive = put_together(archive_of(file, place), lambda: read_adapters(place))
+    apart = shard_words(file, place)
+    try:
+        return _opened(path, file, place, apart, groups=groups, variant=variant, weights=weights)
+    except (MissingTensor, UnsupportedArchitecture) as error:
+        raise error if apart is None else type(error)(f"{shown(file.path)} is {apart}") from None
+
+
+def _opened(
+    path: Path,
+    file: StoredFile,
+    place: Folder,
+    apart: str | None,
+    *,
+    groups: int | None,
+    variant: str | None,
+    weights: str | None,
+) -> Checkpoint:
+    """The checkpoint of a weight file or index; `apart` are words on a file that is one shard of several."""
+    alone = os.path.lexists(path) and not os.path.isdir(path)
+    beside = with_adapter(archive_of(file, place), place, alone=alone)
+    archive = put_together(beside.archive, lambda: read_adapters(place))
     config = read_config(place)
     description = describe(config)
     layers = find_layers(archive, variant)
@@ -159,10 +182,11 @@ def open_checkpoint(
     expected = _expected(description, groups, found)
     sizes = tuple(_measured(layer, expected) for layer in found)
     if choice.whole:
-        _require_count(found, description)
+        _require_count(found, description, None if apart is None else f"{shown(file.path)} is {apart}")
     _require_possible(found, sizes)
     unread = _of_choice(unread_beside(archive, layers), choice, weights)
     row = architecture_named(architecture)
+    more = (*beside.warnings, *not_put_in(archive, beside.archive), *_about_shard(file, apart))
     return Checkpoint(
         path=path,
         folder=place.path,
@@ -170,10 +194,10 @@ def open_checkpoint(
         format=archive.format,
         config=None if config is None else dict(config.values),
         layers=tuple(_slot(i, layer, size) for i, (layer, size) in enumerate(zip(found, sizes, strict=True))),
-        warnings=(*warnings, *choice.warnings, *_about_unread(archive, unread)),
+        warnings=(*warnings, *choice.warnings, *_about_unread(archive, unread), *more),
         bytes_total=archive.bytes_total,
         revision=place.revision,
-        unread=tuple(unread),
+        unread=(*unread, *beside.unread, *(() if apart is None else (file.path.name,))),
         weights=choice.weights,
         copies=choice.copies,
         _place=place,
@@ -259,13 +283,15 @@ def _measured(layer: FoundLayer, expected: Sizes) -> Sizes:
     return sizes
 
 
-def _require_count(found: tuple[FoundLayer, ...], description: Description) -> None:
+def _require_count(found: tuple[FoundLayer, ...], description: Description, explained: str | None) -> None:
+    """Compare the number of layers with the config's; where a difference is `explained`, that is said."""
     layers = description.layers
     if layers is not None and layers.value != len(found):
         raise CheckpointError(
-            f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one shard "
-            "of several (open the folder), hold several models (choose one with --weights), or the config be another "
-            "model's"
+            explained
+            or f"{len(found)} S6 layers by the tensors but {layers.value} by {layers.source}; the file may be one "
+            "shard of several (open the folder), hold several models (choose one with --weights), or the config be "
+            "another model's"
         )
 
 
@@ -333,6 +359,10 @@ def _about_tensors(archive: Archive, found: FoundLayer, slot: LayerSlot) -> list
 
 def _pieced(archive: Archive, slot: LayerSlot) -> list[str]:
     return [name for name in slot.tensors if words_of(archive, name) is not None]
+
+
+def _about_shard(file: StoredFile, apart: str | None) -> tuple[str, ...]:
+    return () if apart is None else (f"the model as a whole is not decided: {shown(file.path.name)} is {apart}",)
 
 
 def _about_unread(archive: Archive, unread: Blocks) -> tuple[str, ...]:

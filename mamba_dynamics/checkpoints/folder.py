@@ -10,7 +10,6 @@ A `Folder` lists names and finds files; a `LocalFolder` is one on this machine, 
 
 import itertools
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,28 +18,11 @@ from typing import Protocol
 from .._errors import CheckpointError, UnsafeFile
 from .base import shown
 from .files import StoredFile, WeightFile
+from .weight_names import preferred, shards_among, weights_among
 
-TORCH_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
-INDEX_SUFFIX = ".index.json"
-
-#: What to read in a folder, first match wins. A pattern must match a single file.
-_PREFERENCES = (
-    ("model.safetensors",),
-    ("model.safetensors.index.json",),
-    ("*.safetensors.index.json",),
-    ("*.safetensors",),
-    ("pytorch_model.bin",),
-    ("pytorch_model.bin.index.json",),
-    tuple("*" + suffix + INDEX_SUFFIX for suffix in TORCH_SUFFIXES),
-    tuple("*" + suffix for suffix in TORCH_SUFFIXES),
-)
 _EXPECTED = "expected a .safetensors file, an .index.json with its shards, or a .bin, .pt, .pth or .ckpt file"
 _MAX_REVISION_BYTES = 1000
 
-#: What trainers put beside weights under a suffix of weights.
-_BESIDE_WEIGHTS = re.compile(
-    r"(?:training_args|(?:optimizer|scheduler|scaler|sampler)(?:_\d+)?|(?:rng_state|random_states)\w*)\.(?:bin|pt|pth)"
-)
 #: How far below a folder weights are looked for, among how many names, and how many folders a message tells.
 _DEEPEST, _MOST_LOOKED_AT, _MOST_NAMED = 3, 2000, 4
 #: Of several folders, these are the model itself: of a diffusion pipeline, of a repository with several parts.
@@ -136,19 +118,41 @@ def require_bare(name: str, folder: Path) -> None:
 
 
 def _choice(folder: Folder) -> str:
-    names = [name for name in folder.names() if not _BESIDE_WEIGHTS.fullmatch(name)]
-    for patterns in _PREFERENCES:
-        found = sorted(name for name in names if any(_matches(name, pattern) for pattern in patterns))
-        if len(found) > 1:
-            raise CheckpointError(
-                f"{shown(folder.path)} holds {len(found)} weight files, such as {shown(found[0])} and "
-                f"{shown(found[1])}: give the path of one of them"
-            )
-        if found:
-            return found[0]
-    if isinstance(folder, LocalFolder) and (below := list(folders_with_weights(folder.path))):
+    names = folder.names()
+    found = preferred(weights_of(folder))
+    if not found and isinstance(folder, LocalFolder) and (below := list(folders_with_weights(folder.path))):
         raise WeightsBelow(_weights_below(folder.path, below))
-    raise CheckpointError(f"no weights in {shown(folder.path)}: {_EXPECTED}")
+    found = found or preferred(names)
+    if not found:
+        raise CheckpointError(f"no weights in {shown(folder.path)}: {_EXPECTED}")
+    if len(found) > 1:
+        raise CheckpointError(_several(folder, found))
+    return found[0]
+
+
+def weights_of(folder: Folder) -> list[str]:
+    """The names of a folder's weight files and indexes of shards."""
+    return weights_among(name for name in folder.names() if not _is_folder(folder, name))
+
+
+def _is_folder(folder: Folder, name: str) -> bool:
+    """Whether a name that ends like weights' is a folder's: Lightning names one `last.ckpt`."""
+    return isinstance(folder, LocalFolder) and bool(weights_among([name])) and os.path.isdir(folder.path / name)
+
+
+def _several(folder: Folder, found: list[str]) -> str:
+    shard = shards_among(found)
+    if shard is None:
+        return (
+            f"{shown(folder.path)} holds {len(found)} weight files, such as {shown(found[0])} and "
+            f"{shown(found[1])}: give the path of one of them"
+        )
+    left = shard.count - len(found)
+    lacking = f" the other {left} shard{'' if left == 1 else 's'} and" if left > 0 else ""
+    return (
+        f"{shown(folder.path)} holds {len(found)} of a model's {shard.count} shards, such as {shown(found[0])}, but no "
+        f"index of them: download{lacking} {shown(shard.index)} into it, and open the folder"
+    )
 
 
 class WeightsBelow(CheckpointError):
@@ -157,14 +161,26 @@ class WeightsBelow(CheckpointError):
 
 def folders_with_weights(folder: Path) -> Iterator[str]:
     """Folders below one that hold weights by their files' names, as paths relative to it; no link is followed."""
+    found: set[Path] = set()
+    for path, files, _ in folders_below(folder):
+        if weights_among(files) and found.isdisjoint(path.parents):
+            found.add(path)
+            yield str(path.relative_to(folder))
+
+
+def folders_below(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Folders below one, nearest first, with the names of their files and links, and of their folders.
+
+    No link is followed, and only so many names and levels are looked at.
+    """
     waiting, left = [(folder, 0)], _MOST_LOOKED_AT
     while waiting and left > 0:
         path, depth = waiting.pop(0)
         files, folders = _entries(path, left)
         left -= len(files) + len(folders)
-        if depth and any(map(_is_weights, files)):
-            yield str(path.relative_to(folder))
-        elif depth < _DEEPEST:
+        if depth:
+            yield path, files, folders
+        if depth < _DEEPEST:
             waiting += [(path / name, depth + 1) for name in folders]
 
 
@@ -189,20 +205,11 @@ def _weights_below(folder: Path, below: list[str]) -> str:
     return f"no weights in {shown(folder)} itself, but in {where}: give the path of one, such as {shown(best)}"
 
 
-def _is_weights(name: str) -> bool:
-    patterns = (pattern for row in _PREFERENCES for pattern in row)
-    return not _BESIDE_WEIGHTS.fullmatch(name) and any(_matches(name, pattern) for pattern in patterns)
-
-
 def _listing(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError as error:
         raise CheckpointError(f"folder {shown(folder)} cannot be read: {error.strerror}") from None
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name.endswith(pattern[1:]) if pattern.startswith("*") else name == pattern
 
 
 def _is_cache(folder: Path) -> bool:

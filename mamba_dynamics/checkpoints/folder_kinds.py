@@ -2,23 +2,29 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from .._errors import CheckpointError
 from .base import shown
 from .file_kinds import kind_by_name
 from .files import StoredFile
-from .folder import TORCH_SUFFIXES, Folder, LocalFolder, folders_with_weights, weight_file_in
+from .folder import Folder, LocalFolder, folders_below, folders_with_weights, weight_file_in, weights_of
+from .weight_names import TORCH_SUFFIXES, weights_among
 
 _WEIGHTS = (".safetensors", ".index.json", *TORCH_SUFFIXES)
 
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A folder in which a name matches `name`; `says` follows "it holds"."""
+    """A folder in which a name matches `name`; `says` follows "it holds".
+
+    A `divided` one holds the model's weights in the files of several processes: it is looked for in folders below too.
+    """
 
     name: str
     says: str
     next_step: str
+    divided: bool = False
 
 
 KINDS = (
@@ -26,16 +32,19 @@ KINDS = (
         r".*\.distcp|\.metadata",
         "a distributed checkpoint (torch.distributed.checkpoint)",
         "convert it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt",
+        divided=True,
     ),
     FolderKind(
         r"zero_to_fp32\.py|global_step\d+",
         "a DeepSpeed checkpoint, whose weights are spread over its processes' files",
         "gather them: python zero_to_fp32.py FOLDER OUT, and open OUT",
+        divided=True,
     ),
     FolderKind(
-        r"zero_pp_rank.*|.*mp_rank_\d+_model_states\.pt",
+        r".*(?:model|optim)_states\.pt",
         "the files of a DeepSpeed checkpoint's processes",
         "gather the weights with the zero_to_fp32.py in the folder above: python zero_to_fp32.py FOLDER OUT",
+        divided=True,
     ),
     FolderKind(
         r"_CHECKPOINT_METADATA|manifest\.ocdbt|ocdbt\.process.*|_METADATA|_sharding",
@@ -80,6 +89,8 @@ def weights_in(folder: Folder) -> StoredFile:
     """
     names = folder.names()
     weights = [name for name in names if name.lower().endswith(_WEIGHTS)]
+    if not weights_of(folder) and (divided := _divided(folder, names)):
+        raise CheckpointError(divided)
     kinds = [kind for name in weights if (kind := kind_by_name(name)) is not None]
     if weights and len(kinds) == len(weights) and not _holds_weights_below(folder):
         raise CheckpointError(
@@ -91,21 +102,44 @@ def weights_in(folder: Folder) -> StoredFile:
         kind = None if weights else _kind_of(names)
         if kind is None or type(error) is not CheckpointError:
             raise
-        words, name = kind
-        raise CheckpointError(
-            f"no weights in {shown(folder.path)}: it holds {words.says} ({shown(name)}); {words.next_step}"
-        ) from None
+        raise CheckpointError(f"no weights in {shown(folder.path)}: it holds {_words(*kind)}") from None
+
+
+def _divided(folder: Folder, names: list[str]) -> str | None:
+    """Words on weights that lie divided among files in a folder or in one below it; None where there are none."""
+    if kind := _kind_of(names, divided=True):
+        return f"no weights in {shown(folder.path)}: it holds {_words(*kind)}"
+    if not isinstance(folder, LocalFolder):
+        return None
+    found: tuple[str, str] | None = None
+    seen: set[Path] = set()
+    for path, files, folders in folders_below(folder.path):
+        if not seen.isdisjoint(path.parents):
+            continue
+        if weights_among(files):
+            return None  # weights that can be read are the better next step
+        if kind := _kind_of([*files, *folders], divided=True):
+            seen.add(path)
+            found = str(path), _words(*kind)  # of numbered ones the last
+    if found is None:
+        return None
+    return f"no weights in {shown(folder.path)} itself, but its folder {shown(found[0])} holds {found[1]}"
 
 
 def _holds_weights_below(folder: Folder) -> bool:
     return isinstance(folder, LocalFolder) and any(True for _ in folders_with_weights(folder.path))
 
 
-def _kind_of(names: list[str]) -> tuple[FolderKind, str] | None:
-    """The first row of the table that a name fits, and that name."""
+def _kind_of(names: list[str], *, divided: bool = False) -> tuple[FolderKind, str] | None:
+    """The first row of the table that a name fits, and that name; of the divided rows only where that is asked."""
     names = sorted(names)
-    pairs = ((kind, name) for kind in KINDS for name in names if re.fullmatch(kind.name, name, re.IGNORECASE))
+    kinds = [kind for kind in KINDS if kind.divided or not divided]
+    pairs = ((kind, name) for kind in kinds for name in names if re.fullmatch(kind.name, name, re.IGNORECASE))
     return next(pairs, None)
+
+
+def _words(kind: FolderKind, name: str) -> str:
+    return f"{kind.says} ({shown(name)}); {kind.next_step}"
 
 
 def _named(names: list[str]) -> str:

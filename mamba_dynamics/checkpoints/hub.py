@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from .._errors import CheckpointError, CorruptFile
 from .base import shown
 from .files import StoredFile
-from .folder import INDEX_SUFFIX, TORCH_SUFFIXES, Folder, require_bare, snapshot_of, weight_file_in
+from .folder import Folder, require_bare, snapshot_of, weight_file_in
 from .folder_kinds import weights_in
 from .hub_ids import not_an_id, parsed_id
 from .hub_requests import Hub, Refused, Seen, import_library
 from .json_text import json_object
 from .nearby import absence
 from .sharded import weight_map
+from .weight_names import INDEX_SUFFIX, TORCH_SUFFIXES
 
 #: The first bytes of a file that its first request asks for: they hold most safetensors headers.
 HEAD = 32_768

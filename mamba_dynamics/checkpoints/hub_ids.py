@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from .base import shown
-from .folder import TORCH_SUFFIXES
+from .weight_names import TORCH_SUFFIXES
 
 _ID = re.compile(r"(?P<model>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./+-]+))?", re.ASCII)
 #: What a mistyped path ends in, and a model's name does not.

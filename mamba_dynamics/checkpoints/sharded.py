@@ -16,6 +16,7 @@ from .base import Archive, find, require_text_names, shown
 from .files import StoredFile
 from .folder import Folder
 from .json_text import MAX_JSON_BYTES, json_object
+from .weight_names import shard_of
 
 
 class ShardedArchive(Archive):
@@ -72,6 +73,24 @@ def weight_map(index: StoredFile) -> dict[str, str]:
         raise CorruptFile(f"{shown(path)} has no weight_map from tensor names to file names")
     require_text_names(table, path)
     return table
+
+
+def shard_words(file: StoredFile, folder: Folder) -> str | None:
+    """What a file that is one shard of a model is, with the next step: follows "is"; None for any other file."""
+    shard = shard_of(file.path.name)
+    if shard is None:
+        return None
+    try:
+        indexed = folder.find(shard.index) is not None
+    except CheckpointError:
+        indexed = False
+    if indexed:
+        step = f"open the folder {shown(folder.path)}, whose index {shown(shard.index)} names all shards"
+    else:
+        step = (
+            f"put all shards and {shown(shard.index)} into one folder (download what is missing), and open the folder"
+        )
+    return f"shard {shard.number} of {shard.count} of a model; {step}"
 
 
 def _open(name: str, index: Path, folder: Folder, open_shard: Callable[[StoredFile], Archive]) -> Archive:

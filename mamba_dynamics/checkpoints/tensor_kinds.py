@@ -5,16 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._errors import CheckpointError, UnsupportedArchitecture
+from .adapters import ADAPTER_CONFIG, PROMPTS
 from .base import Archive, shown
 from .file_kinds import kind_by_name
-from .folder import Folder
+from .folder import Folder, weights_of
 from .json_text import json_object
 from .packed_kinds import names_by_slashes_step
+from .weight_names import ADAPTERS
 
-_ADAPTER_CONFIG = "adapter_config.json"
 _MOST_CONFIG_BYTES = 1_000_000
-#: Adapters that put tokens before the text and change no weight.
-_PROMPTS = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT")
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ def refuse_other_tensors(archive: Archive, folder: Folder) -> None:
 
 
 def _merge(archive: Archive, folder: Folder) -> str:
+    if archive.path.name in ADAPTERS and any(name not in ADAPTERS for name in weights_of(folder)):
+        return f"its base lies beside it: open the folder {shown(folder.path)}, and both are read"
     kind, base = _adapter(folder)
-    wants = (
-        f"its base is {shown(base)}" if base else f"its base is not named ({_ADAPTER_CONFIG} is missing or does not)"
-    )
-    if kind in _PROMPTS:
+    wants = f"its base is {shown(base)}" if base else f"its base is not named ({ADAPTER_CONFIG} is missing or does not)"
+    if kind in PROMPTS:
         return f"{wants}; {kind} changes no weight of an S6 layer, so open the base itself"
     return (
         f"{wants}: merge it into it first (peft.PeftModel.from_pretrained(base, folder).merge_and_unload()"
@@ -66,10 +65,10 @@ def _merge(archive: Archive, folder: Folder) -> str:
 def _adapter(folder: Folder) -> tuple[str | None, str | None]:
     """(kind, base) by the adapter's configuration, None for what it does not say."""
     try:
-        file = folder.find(_ADAPTER_CONFIG)
+        file = folder.find(ADAPTER_CONFIG)
         if file is None or file.size > _MOST_CONFIG_BYTES:
             return None, None
-        config = json_object(file.read(0, file.size).tobytes(), file.path, _ADAPTER_CONFIG)
+        config = json_object(file.read(0, file.size).tobytes(), file.path, ADAPTER_CONFIG)
     except CheckpointError:
         return None, None
     kind, base = config.get("peft_type"), config.get("base_model_name_or_path")

@@ -14,8 +14,10 @@ from archive_files import (
     write_index,
     write_safetensors,
 )
+from small_checkpoints import mamba1, write
 
 from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor, UnsafeFile
+from mamba_dynamics.checkpoints import open_checkpoint
 from mamba_dynamics.checkpoints.archives import open_archive
 from mamba_dynamics.checkpoints.base import Archive
 from mamba_dynamics.checkpoints.files import WeightFile
@@ -158,7 +160,91 @@ def test_a_trainer_s_other_files_are_no_weights(tmp_path):
     assert open_archive(tmp_path).path.name == "weights.pt"
 
 
+DISTRIBUTED, OF_DEEPSPEED = "distributed checkpoint", "DeepSpeed"
+PROCESSES = ("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+
+
+@pytest.mark.parametrize(
+    ("files", "asked", "words", "named"),
+    [
+        (["last.ckpt/.metadata", "last.ckpt/__0_0.distcp", "last.ckpt/meta.pt"], "", DISTRIBUTED, "last.ckpt"),
+        (["last.ckpt/.metadata", "last.ckpt/__0_0.distcp", "last.ckpt/meta.pt"], "last.ckpt", DISTRIBUTED, "last.ckpt"),
+        (["step-9/.metadata", "step-9/0.distcp", "step-10/.metadata", "step-10/0.distcp"], "", DISTRIBUTED, "step-10"),
+        (
+            ["config.json", "pytorch_model_fsdp_0/.metadata", "training_args.bin"],
+            "",
+            DISTRIBUTED,
+            "pytorch_model_fsdp_0",
+        ),
+        (["run/checkpoint-10/pytorch_model_fsdp_0/__0_0.distcp"], "", DISTRIBUTED, "pytorch_model_fsdp_0"),
+        (["latest", "zero_to_fp32.py", *(f"global_step10/{name}" for name in PROCESSES)], "", OF_DEEPSPEED, ""),
+        ([f"global_step10/{name}" for name in PROCESSES], "global_step10", OF_DEEPSPEED, "global_step10"),
+        (
+            ["last.ckpt/zero_to_fp32.py", *(f"last.ckpt/checkpoint/{name}" for name in PROCESSES)],
+            "",
+            OF_DEEPSPEED,
+            "ckpt",
+        ),
+    ],
+)
+def test_weights_of_several_processes_are_named_at_any_depth(tmp_path, files, asked, words, named):
+    for name in files:
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "x" / name).write_bytes(b"{}")
+    text = refusal(tmp_path / "x" / asked, CheckpointError)
+    assert words in text
+    assert f"{named}'" in text
+    assert "dcp_to_torch" in text or "zero_to_fp32.py" in text
+
+
+def test_weights_beside_files_of_processes_are_read(tmp_path):
+    for name in (*PROCESSES, ".metadata", "meta.pt"):
+        (tmp_path / name).write_bytes(b"{}")
+    (tmp_path / "last.ckpt").mkdir()
+    write_safetensors(tmp_path / "gathered.pt", w=VALUES)
+    assert open_archive(tmp_path).path.name == "gathered.pt"
+
+
 # --- shards --------------------------------------------------------------------------------------
+
+
+def test_shards_without_their_index_ask_for_it(tmp_path):
+    for number in (1, 3):
+        write_safetensors(tmp_path / f"model-0000{number}-of-00003.safetensors", w=VALUES)
+    text = refusal(tmp_path, CheckpointError)
+    assert "2 of a model's 3 shards" in text
+    assert "the other 1 shard and 'model.safetensors.index.json'" in text
+    assert "give the path of one" not in text
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_shard_that_is_no_model_says_which_one_it_is(tmp_path, index):
+    layer = mamba1()
+    del layer["x_proj.weight"]
+    shard = write(tmp_path, {"m.": layer}) / "model.safetensors"
+    shard = shard.rename(tmp_path / "model-00001-of-00002.safetensors")
+    if index:
+        write_index(tmp_path / "model.safetensors.index.json", {"w": shard.name})
+    with pytest.raises(MissingTensor, match="is shard 1 of 2 of a model; ") as caught:
+        open_checkpoint(shard)
+    step = f"open the folder {str(tmp_path)!a}" if index else "download what is missing"
+    assert step in str(caught.value)
+    (tmp_path / "config.json").write_text('{"model_type": "mamba", "num_hidden_layers": 2}')
+    write(tmp_path, {"m.": mamba1()})
+    (tmp_path / "model.safetensors").rename(shard)
+    with pytest.raises(CheckpointError, match="is shard 1 of 2 of a model; "):
+        open_checkpoint(shard)
+
+
+@pytest.mark.parametrize(("name", "whole"), [("m-00001-of-00002", False), ("m-00001-of-00001", True), ("m-1", True)])
+def test_one_shard_of_several_is_judged_but_not_decided(tmp_path, name, whole):
+    write(tmp_path, {"m.": mamba1()})
+    (tmp_path / "model.safetensors").rename(tmp_path / f"{name}.safetensors")
+    for path in (tmp_path, tmp_path / f"{name}.safetensors"):
+        checkpoint = open_checkpoint(path)
+        assert len(checkpoint) == 1
+        assert checkpoint.unread == (() if whole else (f"{name}.safetensors",))
+        assert any("is shard 1 of 2" in line for line in checkpoint.warnings) is not whole
 
 
 def shards(folder: Path, weight_map: object = None) -> Path:

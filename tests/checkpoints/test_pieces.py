@@ -10,9 +10,11 @@ from safetensors.numpy import save_file
 from small_checkpoints import D_MODEL, E, N, R, arrays_of, mamba1, mamba2, message, write
 
 from mamba_dynamics import classify_checkpoint
-from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor
+from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor, UnsafeFile, UnsupportedArchitecture
 from mamba_dynamics.checkpoints import open_checkpoint
 from mamba_dynamics.checkpoints.archives import open_archive
+from mamba_dynamics.checkpoints.beside import with_adapter
+from mamba_dynamics.checkpoints.folder import LocalFolder
 from mamba_dynamics.checkpoints.pieces import put_together
 from mamba_dynamics.cli import app
 
@@ -361,3 +363,138 @@ def test_the_forward_pass_sees_the_merged_weight(tmp_path):
     ids = np.arange(7)
     np.testing.assert_allclose(load_model(apart)(ids), load_model(merged)(ids), rtol=1e-5, atol=1e-5)
     assert arrays_of(open_checkpoint(apart).layer(0))["S_B"].shape == (1, N, E)
+
+
+# --- an adapter's file beside the weights -----------------------------------------------------------
+
+
+def beside(folder, tensors, base="backbone.layers.0.mixer.", **config):
+    """A model of one layer whose names begin with `base`, and an adapter's file with its config."""
+    layer = mamba1()
+    write(folder, {base: layer})
+    save_file(
+        {name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / "adapter_model.safetensors"
+    )
+    adapter(folder, **config)
+    return layer
+
+
+def named(A, B, module=f"base_model.model.{PREFIX}x_proj"):
+    return {f"{module}.lora_A.weight": A, f"{module}.lora_B.weight": B}
+
+
+@pytest.mark.parametrize(
+    "base",
+    ["backbone.layers.0.mixer.", "layers.0.mixer.", "model.backbone.layers.0.mixer."],
+    ids=["the same names", "a part less", "a part more"],
+)
+def test_an_adapter_beside_its_model_is_part_of_the_weight(tmp_path, base):
+    A, B = factors()
+    layer = beside(tmp_path, named(A, B), base)
+    checkpoint = open_checkpoint(tmp_path)
+    np.testing.assert_allclose(x_proj(checkpoint), layer["x_proj.weight"] + 16 / 3 * (B @ A), rtol=1e-13)
+    assert any("adapter_model.safetensors" in line for line in checkpoint.warnings)
+    assert checkpoint.unread == ()
+    assert classify_checkpoint(tmp_path).decided
+
+
+def test_the_model_s_own_file_is_read_without_the_adapter_and_that_is_said(tmp_path):
+    layer = beside(tmp_path, named(*factors()))
+    checkpoint = open_checkpoint(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(x_proj(checkpoint), layer["x_proj.weight"])
+    assert any("without the adapter adapter_model.safetensors" in line for line in checkpoint.warnings)
+    text = message(UnsupportedArchitecture, tmp_path / "adapter_model.safetensors")
+    assert f"open the folder {str(tmp_path)!a}" in text
+
+
+def test_a_module_that_was_trained_whole_takes_the_model_s_place(tmp_path):
+    layer, whole = mamba1(), np.full((ROWS, E), 0.25)
+    beside(tmp_path, {f"base_model.model.{PREFIX}x_proj.weight": whole, f"base_model.model.{PREFIX}D": layer["D"] + 1})
+    checkpoint = open_checkpoint(tmp_path)
+    np.testing.assert_array_equal(x_proj(checkpoint), whole)
+    assert any("2 in place of the model's own" in line for line in checkpoint.warnings)
+
+
+OTHER_PLACES = f"base_model.model.{PREFIX.replace('0', '7')}x_proj"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config", "words"),
+    [
+        (named(*factors(), module=OTHER_PLACES), {}, "fit the model's names in no way"),
+        (named(*factors()), {"init_lora_weights": "pissa"}, "init_lora_weights 'pissa'"),
+        ({f"base_model.model.{PREFIX}x_proj.weight": np.ones((ROWS, E + 1))}, {}, "another shape"),
+        (named(*factors()), {"use_dora": True}, "not understood"),
+        (named(*factors()), {"peft_type": "ADALORA"}, "not understood"),
+        (named(*factors(into=E + 1)), {}, "not understood"),
+        ({f"base_model.model.{PREFIX}x_proj.ia3_l": np.ones((1, E))}, {"peft_type": "IA3"}, "not understood"),
+    ],
+    ids=["another layer", "PiSSA", "another shape", "DoRA", "AdaLoRA", "factors that do not fit", "IA3"],
+)
+def test_an_adapter_that_cannot_be_put_in_is_named_and_nothing_decided(tmp_path, tensors, config, words):
+    layer = beside(tmp_path, tensors, **config)
+    np.testing.assert_array_equal(x_proj(open_checkpoint(tmp_path)), layer["x_proj.weight"])
+    result = CliRunner().invoke(app, ["classify", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "adapter_model.safetensors" in result.output
+    assert words in " ".join(result.output.split())
+
+
+def test_an_adapter_of_two_copies_is_not_placed(tmp_path):
+    write(tmp_path, {"net.layers.0.mixer.": mamba1(), "ema.layers.0.mixer.": mamba1(1)})
+    save_file(
+        named(*factors(), module="base_model.model.layers.0.mixer.x_proj"), tmp_path / "adapter_model.safetensors"
+    )
+    adapter(tmp_path)
+    assert "adapter_model.safetensors" in open_checkpoint(tmp_path).unread
+
+
+def test_prompts_before_the_text_change_no_weight(tmp_path):
+    layer = beside(tmp_path, {"prompt_embeddings": np.ones((4, D_MODEL))}, peft_type="PROMPT_TUNING")
+    checkpoint = open_checkpoint(tmp_path)
+    np.testing.assert_array_equal(x_proj(checkpoint), layer["x_proj.weight"])
+    assert any("changes none of them" in line for line in checkpoint.warnings)
+    assert checkpoint.unread == ()
+
+
+def test_an_adapter_beside_torch_weights_is_not_taken_for_them(tmp_path):
+    layer, (A, B) = mamba1(), factors()
+    torch = pytest.importorskip("torch")
+    weights = {PREFIX + name: torch.tensor(np.asarray(value)) for name, value in layer.items()}
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    save_file(named(A, B), tmp_path / "adapter_model.safetensors")
+    adapter(tmp_path)
+    np.testing.assert_allclose(x_proj(open_checkpoint(tmp_path)), layer["x_proj.weight"] + 16 / 3 * (B @ A), rtol=1e-13)
+
+
+def test_an_adapter_that_is_a_link_out_or_damaged_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    beside(folder, named(*factors()))
+    file = folder / "adapter_model.safetensors"
+    file.rename(tmp_path / "elsewhere.safetensors")
+    file.symlink_to(tmp_path / "elsewhere.safetensors")
+    assert "link out of" in message(UnsafeFile, folder)
+    file.unlink()
+    file.write_bytes((tmp_path / "elsewhere.safetensors").read_bytes()[:-8])
+    assert "adapter_model.safetensors" in message(CorruptFile, folder)
+
+
+def test_an_adapter_of_very_many_tensors_is_refused(tmp_path):
+    beside(tmp_path, {f"{i}.lora_A": np.zeros(1, np.float32) for i in range(20_001)})
+    assert "expected at most 20000 tensors of an adapter" in message(UnsafeFile, tmp_path)
+
+
+def test_a_model_with_its_adapter_behaves_like_an_archive(tmp_path):
+    beside(tmp_path, named(*factors()))
+    archive = with_adapter(open_archive(tmp_path), LocalFolder(tmp_path), alone=False).archive
+    factor = f"{PREFIX}x_proj.lora_A.weight"
+    assert factor in archive
+    assert f"{PREFIX}x_proj.weight" in archive
+    assert archive.shape(factor) == (3, E)
+    assert archive.dtype(factor) == archive.dtype(f"{PREFIX}D") == "F64"
+    np.testing.assert_array_equal(archive.read(factor, slice(1, 2)), factors()[0][1:2])
+    assert archive.bytes_total == sum(file.stat().st_size for file in tmp_path.glob("*.safetensors"))
+    assert "absent" not in archive
+    with pytest.raises(MissingTensor):
+        archive.read("absent")
