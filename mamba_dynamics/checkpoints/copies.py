@@ -9,9 +9,10 @@ model (an encoder and a decoder, two towers, stages) is both
                 and nothing lies beside them
 
 With both, the copy of the lowest rank is judged: the weights themselves rather than an average of them, because they
-are what a state dict holds unless it says otherwise, what training goes on from, and what its logs speak of. With less,
-all layers are judged; where that may be wrong a warning says so. A config that counts the layers decides what is left
-open. Only names and shapes are looked at.
+are what a state dict holds unless it says otherwise, what training goes on from, and what its logs speak of. Of copies
+that no word ranks it is the one whose root is plain: wrappers' words only. With less, all layers are judged; where that
+may be wrong a warning says so. A config that counts the layers decides what is left open. Only names, shapes and stored
+types are looked at; a layer of true and false is never judged beside one with weights (`copy_masks`).
 """
 
 from collections.abc import Iterable, Sequence

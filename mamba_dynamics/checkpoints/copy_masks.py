@@ -14,9 +14,7 @@ def masks_among(layers: Sequence[FoundLayer], archive: Archive) -> tuple[Copy, .
     The place of a layer are the numbers in its path. No layer without such a counterpart is taken for a mask.
     """
     marked = [(layer, layer.tensors.prefix + layer.tensors.first(*MARKERS)) for layer in layers]
-    weights = {
-        (_place(layer), archive.shape(name)): layer for layer, name in marked if archive.dtype(name) != "BOOL"
-    }
+    weights = {(_place(layer), archive.shape(name)): layer for layer, name in marked if archive.dtype(name) != "BOOL"}
     found: dict[str, dict[Stem, FoundLayer]] = {}
     for layer, name in marked:
         original = weights.get((_place(layer), archive.shape(name)))

@@ -93,6 +93,10 @@ def roots_of(checkpoint):
         ("model.", ["module."]),
         ("models.0.", ["models.1.", "models.2."]),
         ("fold_0.", ["fold_1."]),
+        ("model.", ["fisher."]),
+        ("state_dict.", ["hessian.", "importance."]),
+        ("model.", ["masks."]),
+        ("model.backbone.", ["mask.backbone."]),
         ("models.0.", ["models.1.", "ema.models.0.", "ema.models.1."]),
     ],
 )
@@ -219,7 +223,17 @@ def test_an_ensemble_that_feeds_a_head_is_unclear(tmp_path):
 @pytest.mark.parametrize(
     ("roots", "judged"),
     [
-        (("gen.", "disc."), ["disc."]),
+        (("gen.", "disc."), ["disc.", "gen."]),
+        (("model.", "clean."), ["model."]),
+        (("net.", "discriminator."), ["net."]),
+        (("state_dict.", "delta."), ["state_dict."]),
+        (("params.", "batch."), ["params."]),
+        (("module.", "bias_correction."), ["module."]),
+        (("model.", "compressed.", "lookahead."), ["model."]),
+        (("state.model.", "state.control_variate."), ["state.model."]),
+        (("model.", "delta.model."), ["model."]),
+        (("", "delta."), [""]),
+        (("zeta.", "delta.", "clean."), ["clean.", "delta.", "zeta."]),
         (("0.", "1."), ["0."]),
         (("net_a.", "net_b."), ["net_a."]),
         (("left.", "right."), ["left.", "right."]),
@@ -227,12 +241,44 @@ def test_an_ensemble_that_feeds_a_head_is_unclear(tmp_path):
     ],
 )
 def test_whole_language_models_beside_each_other_are_no_layers_of_one(tmp_path, roots, judged):
-    """No word tells that they are copies; names that may be parts of one model are only warned of."""
+    """No word tells that they are copies; where a name may be a part's, or none is plain, all are judged."""
     checkpoint = open_checkpoint(write(tmp_path, layers_below(*roots), extra=whole(*roots)))
     assert roots_of(checkpoint) == judged
     assert about_copies(checkpoint) is not None
     beside = open_checkpoint(write(tmp_path, layers_below(*roots), extra=whole(*roots) | {"fuse": np.ones((2, 2))}))
-    assert len(beside) == 6
+    assert len(beside) == 3 * len(roots)
+
+
+@pytest.mark.parametrize("beside", [{}, {"head.weight": np.ones((7, D_MODEL))}])
+@pytest.mark.parametrize(
+    "roots",
+    [
+        ("model.", "clean."),
+        ("", "clean."),
+        ("state_dict.model.", "clean."),
+        ("model.", "clean.model."),
+        ("all.model.", "all.clean."),
+        ("model.", "clean.", "sparse."),
+    ],
+)
+def test_layers_repeated_beside_a_plain_name_may_be_copies(tmp_path, roots, beside):
+    """Neither embeddings nor heads show that each is a model."""
+    checkpoint = open_checkpoint(write(tmp_path, layers_below(*roots), extra=beside))
+    assert sorted(roots_of(checkpoint)) == sorted(roots)
+    warning = about_copies(checkpoint)
+    assert warning is not None
+    assert warning.startswith("copies or parts")
+    assert "clean" in warning
+
+
+@pytest.mark.parametrize("roots", [("model.", "decoder."), ("", "up."), ("net.", "audio."), ("clean.", "sparse.")])
+def test_layers_repeated_below_the_name_of_a_part_are_parts(tmp_path, roots):
+    assert about_copies(open_checkpoint(write(tmp_path, layers_below(*roots)))) is None
+
+
+def test_what_repeats_only_some_layers_is_no_copy(tmp_path):
+    layers = layers_below("model.") | layers_below("clean.", count=2)
+    assert about_copies(open_checkpoint(write(tmp_path, layers))) is None
 
 
 def test_layers_that_hold_embeddings_and_heads_are_depth(tmp_path):
@@ -280,6 +326,48 @@ def test_copies_of_mamba2(tmp_path):
 # --- a config that counts --------------------------------------------------------------------
 
 
+def masks_of(layers):
+    """The same names and shapes, with tensors of true and false."""
+    return {prefix: {name: value > 0 for name, value in layer.items()} for prefix, layer in layers.items()}
+
+
+@pytest.mark.parametrize(
+    ("weights", "masks", "roots"),
+    [
+        ("model.", "a_keep.", ("a_keep",)),
+        ("state.model.", "state.keep.", ("state.keep",)),
+        ("backbone.", "a_keep.backbone.", ("a_keep",)),
+        ("", "keep.", ("keep",)),
+        ("model.", "", ("",)),
+    ],
+)
+def test_masks_are_never_judged(tmp_path, weights, masks, roots):
+    """Whatever they are called, and whatever lies beside them."""
+    layers = layers_below(weights) | masks_of(layers_below(masks))
+    checkpoint = open_checkpoint(write(tmp_path, layers, extra={"fuse": np.ones((2, 2))}))
+    assert [slot.name for slot in checkpoint.layers] == [f"{weights}layers.{i}.mixer" for i in range(3)]
+    assert checkpoint.copies == roots
+    assert "a mask of the weights" in str(about_copies(checkpoint))
+    assert classify_checkpoint(tmp_path).decided
+    assert len(open_checkpoint(write(tmp_path, layers, _config(3)))) == 3
+
+
+def test_masks_of_single_mixers_are_never_judged(tmp_path):
+    layers = {f"layers.{i}.mixer.": mamba1() for i in range(2)}
+    masks = masks_of({f"layers.{i}.mixer_keep.": mamba1() for i in range(2)})
+    assert [slot.name for slot in open_checkpoint(write(tmp_path, layers | masks)).layers] == [
+        "layers.0.mixer",
+        "layers.1.mixer",
+    ]
+
+
+def test_true_and_false_without_weights_of_their_place_stay_layers(tmp_path):
+    """Nothing says that they are masks: such a layer is unreadable, and not left out."""
+    layers = {"layers.0.mixer.": mamba1()} | masks_of({"layers.1.mixer.": mamba1()})
+    assert len(open_checkpoint(write(tmp_path, layers))) == 2
+    assert len(open_checkpoint(write(tmp_path, masks_of(layers_below("model."))))) == 3
+
+
 def _config(count):
     return {
         "model_type": "mamba",
@@ -309,6 +397,15 @@ def test_the_config_decides_what_is_unclear(tmp_path):
     assert len(open_checkpoint(write(tmp_path, layers_below("model.", "ema."), _config(6)))) == 6
 
 
+def test_the_config_does_not_say_which_copy_holds_the_weights(tmp_path):
+    """Where no name is plain, the number of layers shows that there are copies, but not which one is meant."""
+    write(tmp_path, layers_below("zeta.", "delta."), _config(3), whole("zeta.", "delta."))
+    assert "choose one with --weights" in message(CheckpointError, tmp_path)
+    assert len(open_checkpoint(tmp_path, weights="zeta")) == 3
+    plain = open_checkpoint(write(tmp_path, layers_below("model.", "delta."), _config(3)))
+    assert (plain.weights, plain.copies) == ("model", ("delta",))
+
+
 def test_a_part_need_not_have_the_count_of_the_config(tmp_path):
     write(tmp_path, layers_below("encoder.", "decoder."), _config(6))
     assert [slot.index for slot in open_checkpoint(tmp_path, weights="decoder").layers] == [0, 1, 2]
@@ -333,6 +430,26 @@ def test_an_empty_prefix_takes_all(tmp_path):
     checkpoint = open_checkpoint(write(tmp_path, layers_below("model.", "ema."), _config(3)), weights="")
     assert len(checkpoint) == 6
     assert about_copies(checkpoint) is None
+    (warning,) = [line for line in checkpoint.warnings if line.startswith("all layers of the file")]
+    assert "layers 0 to 2 below 'ema' (an average)" in warning
+    assert "layers 3 to 5 below 'model'" in warning
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (layers_below("model_1.", "model_2."), ["may hold", "layers 0 to 2 below 'model_1'", "'model_2'"]),
+        ({f"l.{i}.{m}.": mamba1() for i in range(2) for m in ("m", "m_ema")}, ["layers 0, 2 at the top level", "1, 3"]),
+        ({"ema.": mamba1(), "model.": mamba1()}, ["layer 0 below 'ema' (an average)", "layer 1 below 'model'"]),
+        (layers_below("encoder.", "decoder."), None),
+        (layers_below("model."), None),
+    ],
+)
+def test_an_empty_prefix_says_which_layers_are_whose(tmp_path, layers, said):
+    warnings = open_checkpoint(write(tmp_path, layers), weights="").warnings
+    found = [line for line in warnings if line.startswith("all layers of the file")]
+    assert len(found) == (said is not None)
+    assert all(text in found[0] for text in said or ())
 
 
 def test_copies_below_a_prefix(tmp_path):
