@@ -299,6 +299,8 @@ def test_a_copy_of_some_tensors_of_a_layer_is_no_scan(tmp_path, root):
     assert ([slot.name for slot in checkpoint.layers], checkpoint.unread) == (["model.layers.0"], ())
     elsewhere = {"model.layers.0.": mamba1(), f"{root}layers.1.": part}
     assert open_checkpoint(write(tmp_path, elsewhere)).unread == (f"{root}layers.1.",)
+    without_a_word = {"model.layers.0.": mamba1(), "module.layers.0.": part}
+    assert open_checkpoint(write(tmp_path, without_a_word)).unread == ("module.layers.0.",)
     other = part | {"x_proj.weight": np.ones((3, 3))}
     assert open_checkpoint(write(tmp_path, {"model.layers.0.": mamba1(), f"{root}layers.0.": other})).unread
 
