@@ -9,9 +9,10 @@ model (an encoder and a decoder, two towers, stages) is both
                 and nothing lies beside them
 
 With both, the copy of the lowest rank is judged: the weights themselves rather than an average of them, because they
-are what a state dict holds unless it says otherwise, what training goes on from, and what its logs speak of. With less,
-all layers are judged; where that may be wrong a warning says so. A config that counts the layers decides what is left
-open. Only names and shapes are looked at.
+are what a state dict holds unless it says otherwise, what training goes on from, and what its logs speak of. Of copies
+that no word ranks it is the one whose root is plain: wrappers' words only. With less, all layers are judged; where that
+may be wrong a warning says so. A config that counts the layers decides what is left open. Only names, shapes and stored
+types are looked at; a layer of true and false is never judged beside one with weights (`copy_masks`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from .._errors import CheckpointError
 from .base import Archive, shown
 from .copy_evidence import Evidence, Surroundings, names_below, of_a_model
-from .copy_groups import Copy, branches, grouped, parts_of, repeats, start
+from .copy_groups import Copy, branches, grouped, parts_of, plain_among, repeats, start
+from .copy_masks import masks_among
 from .copy_words import SURE
 from .layouts import FoundLayer
 
@@ -64,7 +66,7 @@ def choose(
     Raises `CheckpointError` where no layer lies below the prefix, naming those that there are.
     """
     if weights == "":
-        return Choice(tuple(layers), weights, whole=False)
+        return Choice(tuple(layers), weights, warnings=_about_all(layers, archive), whole=False)
     of_file = _sorted(layers, archive, expected)
     if weights is None:
         return _choice(layers, of_file, None, _roots(of_file.left_out))
@@ -91,6 +93,11 @@ def names_of_model(archive: Archive, prefix: str, copies: Iterable[str]) -> tupl
 
 
 def _sorted(layers: Sequence[FoundLayer], archive: Archive, expected: int | None) -> _Sorted:
+    masks = masks_among(layers, archive)
+    if masks:
+        masked = _prefixes(masks)
+        found = _sorted([layer for layer in layers if layer.tensors.prefix not in masked], archive, expected)
+        return _Sorted(found.kept, (*found.left_out, *masks), found.unclear)
     groups = grouped(layers)
     if expected == len(layers):
         return _Sorted(tuple(groups))
@@ -133,10 +140,12 @@ def _by_branches(found: _Sorted, archive: Archive, expected: int | None) -> _Sor
     """Groups that no word tells apart, where each is a whole model."""
     groups = branches([layer for copy in found.kept for layer in copy.layers.values()], archive)
     evidence = Surroundings(groups, archive).by_structure() if groups else Evidence.PARTS
-    if evidence is Evidence.UNCLEAR and expected == len(groups[0].layers):
+    plain = plain_among(groups)
+    if evidence is Evidence.UNCLEAR and len(plain) == 1 and expected == len(plain[0].layers):
         evidence = Evidence.COPIES
     if evidence is Evidence.COPIES:
-        return _Sorted(groups[:1], (*groups[1:], *found.left_out))
+        others = [copy for copy in groups if copy is not plain[0]]
+        return _Sorted(plain[:1], (*others, *found.left_out))
     return _Sorted(found.kept, found.left_out, groups if evidence is Evidence.UNCLEAR else ())
 
 
@@ -181,6 +190,32 @@ def _warnings(found: _Sorted, weights: str | None) -> list[str]:
             "they are judged as the layers of one; if they do, choose one model with --weights PREFIX (weights=)"
         )
     return lines
+
+
+def _about_all(layers: Sequence[FoundLayer], archive: Archive) -> tuple[str, ...]:
+    """What is to be said where all layers were asked for and some are copies of others: which layers are whose."""
+    found = _sorted(layers, archive, None)
+    copies = dict.fromkeys((*found.kept, *found.left_out) if found.left_out else found.unclear)
+    if not copies:
+        return ()
+    positions = {layer.tensors.prefix: index for index, layer in enumerate(layers)}
+    told = [f"{_counted(sorted(positions[name] for name in _prefixes([copy])))} {_below(copy)}" for copy in copies]
+    verb = "hold" if found.left_out else "may hold"
+    return (f"all layers of the file are judged, and they {verb} one model {len(told)} times: {_shortened(told)}",)
+
+
+def _counted(numbers: Sequence[int]) -> str:
+    """Layer numbers in words: `layers 0 to 2`, or `layers 0, 2, 4` where they have gaps."""
+    if len(numbers) == 1:
+        return f"layer {numbers[0]}"
+    if numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"layers {numbers[0]} to {numbers[-1]}"
+    return f"layers {_shortened(list(map(str, numbers)))}"
+
+
+def _below(copy: Copy) -> str:
+    place = f"below {_listed(copy.roots)}" if any(copy.roots) else "at the top level"
+    return f"{place} ({copy.says})" if copy.read.roles else place
 
 
 def _nothing_below(weights: str, layers: Iterable[FoundLayer]) -> str:

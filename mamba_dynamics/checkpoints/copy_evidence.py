@@ -12,7 +12,7 @@ from functools import cached_property
 from math import prod
 
 from .base import Archive
-from .copy_groups import Copy
+from .copy_groups import Copy, own_word, plain_among
 from .copy_words import SURE, read_path
 
 #: So much of a name is searched: patterns may take the square of a longer one.
@@ -60,22 +60,28 @@ class Surroundings:
         return Evidence.COPIES if (whole or nested) and not self._beside else Evidence.UNCLEAR
 
     def by_structure(self) -> Evidence:
-        """What the groups are, where no word tells: copies are whole language models with nothing beside them."""
-        names = [copy.roots[0].rpartition(".")[2] for copy in self._copies]
+        """What the groups are, where no word tells: copies are whole language models with nothing beside them.
+
+        Which of them holds the weights shows only where one alone has a plain name, or where all are numbered.
+        """
+        names = [own_word(copy, self._copies) or copy.roots[0].rpartition(".")[2] for copy in self._copies]
         words = [frozenset(re.split(r"[_\W\d]+", name.lower())) for name in names]
         if len(words) == 2 and words[0] ^ words[1] in _PAIRS:
             return Evidence.UNCLEAR
         first, *others = self._copies
-        if self._beside or not all(self._same_tensors(other, first) for other in others):
-            return Evidence.PARTS
-        nested = any(part.isdecimal() for stem in first.layers for part in stem)
-        if all(name.isdecimal() for name in names) and not nested:  # layers, whatever each of them holds
-            return Evidence.PARTS
         parts = any(one & {*_PARTS.split()} for one in words)
+        one_plain = len(plain_among(self._copies)) == 1
+        otherwise = Evidence.UNCLEAR if one_plain and not parts and any(first.layers) else Evidence.PARTS
+        if self._beside or not all(self._same_tensors(other, first) for other in others):
+            return otherwise
+        numbers = all(name.isdecimal() for name in names)
+        nested = any(part.isdecimal() for stem in first.layers for part in stem)
+        if numbers and not nested:  # layers, whatever each of them holds
+            return Evidence.PARTS
         holds = self._holds(first)
         if all(holds):
-            return Evidence.UNCLEAR if parts else Evidence.COPIES
-        return Evidence.UNCLEAR if any(holds) and not parts else Evidence.PARTS
+            return Evidence.COPIES if (one_plain or numbers) and not parts else Evidence.UNCLEAR
+        return Evidence.UNCLEAR if any(holds) and not parts else otherwise
 
     def _by_weak_words(self, one: Copy, other: Copy, whole: bool) -> Evidence:
         if not (one.read.bare or other.read.bare):

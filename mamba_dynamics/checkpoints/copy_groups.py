@@ -1,6 +1,6 @@
 """Layers grouped by the words in their paths, and whether the layers of one group repeat those of another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,19 +104,71 @@ def repeats(one: Copy, other: Copy, archive: Archive) -> bool:
 
 
 def branches(layers: Sequence[FoundLayer], archive: Archive) -> tuple[Copy, ...]:
-    """The groups below the first part in which the layers' paths differ, if all of them are alike."""
+    """The groups below the first part in which the layers' paths differ, if all of them are alike.
+
+    Else plain layers first and groups that repeat them below a word of their own: `layers` and `fisher.layers`.
+    """
     paths = {parts_of(layer): layer for layer in layers}
     depth = len(start(paths))
     found: dict[Stem, dict[Stem, FoundLayer]] = {}
     for path, layer in paths.items():
         found.setdefault(path[: depth + 1], {})[path[depth + 1 :]] = layer
     groups = tuple(Copy(Path(root), layers, (".".join(root),)) for root, layers in found.items())
-    if len(groups) < 2 or len(paths) < len(layers):
+    if len(paths) < len(layers):
         return ()
+    return groups if _all_alike(groups, archive) else _beside_plain(paths, depth, archive)
+
+
+def plain_among(groups: Sequence[Copy]) -> tuple[Copy, ...]:
+    """The groups whose roots say no more than that a model lies below, where they differ from the others'."""
+    return tuple(copy for copy in groups if own_word(copy, groups) is None)
+
+
+def own_word(copy: Copy, groups: Sequence[Copy]) -> str | None:
+    """The first part of a group's root that is no wrapper, behind what the roots of all groups begin with."""
+    common = len(start([_root_parts(one) for one in groups]))
+    return next((part for part in _root_parts(copy)[common:] if not is_wrapper(part)), None)
+
+
+def _root_parts(copy: Copy) -> Stem:
+    return tuple(copy.roots[0].split(".")) if copy.roots[0] else ()
+
+
+def _beside_plain(paths: Mapping[Stem, FoundLayer], depth: int, archive: Archive) -> tuple[Copy, ...]:
+    """The layers below wrappers or below nothing, and groups that repeat all of them below a word of their own."""
+    stems = {path: _unwrapped(path[depth:]) for path in paths}
+    below: dict[str, dict[Stem, Stem]] = {}
+    for path, stem in stems.items():
+        if len(stem) > 1 and not stem[0].isdecimal():
+            below.setdefault(stem[0], {})[_unwrapped(stem[1:])] = path
+    known = set(stems.values())
+    found = {word: inner for word, inner in below.items() if inner.keys() <= known}
+    taken = {path for inner in found.values() for path in inner.values()}
+    plain = {stem: path for path, stem in stems.items() if path not in taken}
+    if not found or not plain or len(plain) + len(taken) < len(paths):
+        return ()
+    groups = tuple(_group(inner, paths) for inner in (plain, *found.values()))
+    return groups if _all_alike(groups, archive) else ()
+
+
+def _group(inner: Mapping[Stem, Stem], paths: Mapping[Stem, FoundLayer]) -> Copy:
+    roots = dict.fromkeys(".".join(path[: len(path) - len(stem)]) for stem, path in inner.items())
+    return Copy(Path(()), {stem: paths[path] for stem, path in inner.items()}, tuple(roots))
+
+
+def _unwrapped(stem: Stem) -> Stem:
+    """A path without the wrappers' words, not numbers, that it begins with."""
+    first = (i for i, part in enumerate(stem) if part.isdecimal() or not is_wrapper(part))
+    return stem[next(first, len(stem)) :]
+
+
+def _all_alike(groups: Sequence[Copy], archive: Archive) -> bool:
+    """Whether there are several groups, and each repeats the first by names and shapes."""
+    if len(groups) < 2:
+        return False
     first = groups[0].layers
     same = all(group.layers.keys() == first.keys() for group in groups)
-    alike = same and all(_alike(group.layers[stem], first[stem], archive) for group in groups[1:] for stem in first)
-    return groups if alike else ()
+    return same and all(_alike(group.layers[stem], first[stem], archive) for group in groups[1:] for stem in first)
 
 
 def _roots(layers: Iterable[tuple[FoundLayer, int]]) -> tuple[str, ...]:

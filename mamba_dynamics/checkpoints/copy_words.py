@@ -78,12 +78,20 @@ _ROLES = (
     | _roles(7, "a reference", "weak", "reference ref frozen pretrained anchor")
     | _roles(8, "an optimizer's state", "strong", "optimizer optim")
     | _roles(8, "gradients", "solo", "grad grads gradients")
+    | _roles(9, "a statistic of the weights", "weak", "fisher hessian importance sensitivity")
+    | _roles(9, "a mask of the weights", "weak", "mask")
 )
 _OPTIMIZER = _ROLES["optimizer"]
+MASK = _ROLES["mask"]
 _LIST, _NUMBER = Role(0, "another member", "list"), Role(0, "another member", "number")
 #: Words of several parts, which would else be read one by one, and those that count below an optimizer's name.
 _OF_OPTIMIZERS = re.compile(r"(?:^|_)(?:opt_states?|(?:max_)?exp_avgs?(?:_sqs?)?|exp_inf|momentum_buffers?)(?:_|$)")
 _IN_OPTIMIZERS = _words("m v mu nu")
+#: What torch's optimizers call the state they keep for a parameter, beyond the averages above.
+_STATES = _words(
+    "step step_size square_avg grad_avg acc_delta sum sum_sq prev prev_grad eta mu mu_product ax momentum velocity "
+    "exp_avg_diff row_var col_var slow_buffer slow_param"
+)
 
 
 class Path(NamedTuple):
@@ -160,6 +168,17 @@ def _counts(one: _Part, part: str, numbered: bool) -> bool:
 def _within_optimizer(part: str, before: Sequence[_Part]) -> _Part | None:
     inside = any(one.role is not None and one.role.rank == _OPTIMIZER.rank for one in before)
     return _Part(_OPTIMIZER) if inside and part.lower() in _IN_OPTIMIZERS else None
+
+
+def of_an_optimizer(parts: Sequence[str]) -> bool:
+    """Whether a tensor with this path is an optimizer's: `optim.state.A_log.exp_avg`, `exp_avg.A_log`, `A_log.step`."""
+    *above, last = parts
+    return (
+        last.lower() in _STATES
+        or "param_groups" in above
+        or any(_OF_OPTIMIZERS.search("_".join(_tokens(part))) for part in parts)
+        or any(role.rank == _OPTIMIZER.rank for role in read_path(above).roles)
+    )
 
 
 @lru_cache(maxsize=1024)

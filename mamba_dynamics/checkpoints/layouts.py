@@ -19,7 +19,7 @@ is another module's, or is reported (`leftovers`); so is a block with decay rate
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -28,6 +28,7 @@ from .._errors import MissingTensor, UnsafeFile, UnsupportedArchitecture
 from .._layer import S6Layer
 from . import definite, heads_of_directions, mamba1, mamba2, stacked
 from .base import Archive
+from .copy_words import MOST_PARTS, read_path
 from .directions import has_directions, has_selection
 from .facts import LayerFacts
 from .leftovers import not_understood
@@ -150,7 +151,29 @@ def unread_beside(archive: Archive, found: Sequence[FoundLayer]) -> Blocks:
     read = {layer.tensors.prefix for layer in found}
     said = {layer.tensors.prefix + suffix for layer in found for suffix in layer.left_out}
     blocks = unread_blocks(archive, lambda prefix, name: prefix in read or name in said)
-    return {prefix: blocks[prefix] for prefix in sorted(blocks, key=natural) if not foreign_at(archive, prefix)}
+    originals = {stem: layer.tensors for layer in found if (stem := read_path(_parts(layer.tensors.prefix)).stem)}
+    return {
+        prefix: blocks[prefix]
+        for prefix in sorted(blocks, key=natural)
+        if not foreign_at(archive, prefix) and not _repeats_a_part(archive, prefix, blocks[prefix], originals)
+    }
+
+
+def _repeats_a_part(
+    archive: Archive, prefix: str, names: Sequence[str], originals: Mapping[tuple[str, ...], LayerTensors]
+) -> bool:
+    """Whether a word says that a block is a copy, and it holds some tensors of a layer: masks of the projections."""
+    read = read_path(_parts(prefix))
+    layer = originals.get(read.stem)
+    return (
+        bool(read.roles)
+        and layer is not None
+        and all(layer.has(name) and layer.shape(name) == archive.shape(prefix + name) for name in names)
+    )
+
+
+def _parts(prefix: str) -> list[str]:
+    return prefix.removesuffix(".").split(".", MOST_PARTS)
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:

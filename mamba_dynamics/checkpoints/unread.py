@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from .._errors import UnsafeFile
 from .base import Archive, shown
+from .copy_words import MOST_PARTS, of_an_optimizer
 from .directions import like_A_log
 from .tensors import printable
 
@@ -35,7 +36,7 @@ def unread_blocks(
     projections: dict[str, list[str]] = {}
     for name in archive.names:
         prefix, found = _split(name)
-        if not found or ignored(prefix, name):
+        if not found or ignored(prefix, name) or of_an_optimizer(name.split(".", MOST_PARTS)):
             continue
         (rates if like_A_log(found.partition(".")[0]) else projections).setdefault(prefix, []).append(found)
         if max(len(rates), len(projections)) > MOST_LAYERS:

@@ -1,52 +1,16 @@
 """Copies of one model in a file, and what looks like copies but is one model: small files written by hand."""
 
-import json
 import time
 
 import numpy as np
 import pytest
-from archive_files import write_index
-from click.testing import CliRunner
-from numpy_mamba import NumpyMamba
-from safetensors.numpy import load_file, save_file
-from small_checkpoints import D_MODEL, E, N, R, mamba1, mamba2, message, write
+from copy_files import about_copies, layers_below, roots_of, whole
+from safetensors.numpy import save_file
+from small_checkpoints import D_MODEL, N, R, mamba1, mamba2, message, write
 
-from mamba_dynamics import classify_checkpoint, load_model, sample_path
-from mamba_dynamics._errors import CheckpointError, SweepError, UnsupportedArchitecture
+from mamba_dynamics import classify_checkpoint
+from mamba_dynamics._errors import CheckpointError
 from mamba_dynamics.checkpoints import open_checkpoint
-from mamba_dynamics.cli import app
-from mamba_dynamics.sweeps.channels import read_channels
-
-#: A file of a whole language model has these beside its layers.
-EMBEDDING, HEAD = "embeddings.weight", "lm_head.weight"
-
-
-def layers_below(*roots, count=3, shift=0):
-    """{prefix: tensors} with the same layers below every root, each with values of its own."""
-    return {
-        f"{root}layers.{i}.mixer.": mamba1(seed=100 * (place + shift) + i)
-        for place, root in enumerate(roots)
-        for i in range(count)
-    }
-
-
-def whole(*roots):
-    """An embedding, a norm and a head below every root."""
-    beside = {EMBEDDING: (7, D_MODEL), "norm_f.weight": (D_MODEL,), HEAD: (7, D_MODEL)}
-    return {root + name: np.ones(shape) for root in roots for name, shape in beside.items()}
-
-
-def about_copies(checkpoint):
-    """The one warning on copies, or None."""
-    found = [line for line in checkpoint.warnings if line.startswith("copies")]
-    assert len(found) <= 1
-    return found[0] if found else None
-
-
-def roots_of(checkpoint):
-    """The prefixes in front of "layers" of all layers, in order."""
-    return list(dict.fromkeys(slot.name.partition("layers.")[0] for slot in checkpoint.layers))
-
 
 # --- what is a copy ----------------------------------------------------------------------------
 
@@ -93,6 +57,10 @@ def roots_of(checkpoint):
         ("model.", ["module."]),
         ("models.0.", ["models.1.", "models.2."]),
         ("fold_0.", ["fold_1."]),
+        ("model.", ["fisher."]),
+        ("state_dict.", ["hessian.", "importance."]),
+        ("model.", ["masks."]),
+        ("model.backbone.", ["mask.backbone."]),
         ("models.0.", ["models.1.", "ema.models.0.", "ema.models.1."]),
     ],
 )
@@ -219,7 +187,17 @@ def test_an_ensemble_that_feeds_a_head_is_unclear(tmp_path):
 @pytest.mark.parametrize(
     ("roots", "judged"),
     [
-        (("gen.", "disc."), ["disc."]),
+        (("gen.", "disc."), ["disc.", "gen."]),
+        (("model.", "clean."), ["model."]),
+        (("net.", "discriminator."), ["net."]),
+        (("state_dict.", "delta."), ["state_dict."]),
+        (("params.", "batch."), ["params."]),
+        (("module.", "bias_correction."), ["module."]),
+        (("model.", "compressed.", "lookahead."), ["model."]),
+        (("state.model.", "state.control_variate."), ["state.model."]),
+        (("model.", "delta.model."), ["model."]),
+        (("", "delta."), [""]),
+        (("zeta.", "delta.", "clean."), ["clean.", "delta.", "zeta."]),
         (("0.", "1."), ["0."]),
         (("net_a.", "net_b."), ["net_a."]),
         (("left.", "right."), ["left.", "right."]),
@@ -227,12 +205,44 @@ def test_an_ensemble_that_feeds_a_head_is_unclear(tmp_path):
     ],
 )
 def test_whole_language_models_beside_each_other_are_no_layers_of_one(tmp_path, roots, judged):
-    """No word tells that they are copies; names that may be parts of one model are only warned of."""
+    """No word tells that they are copies; where a name may be a part's, or none is plain, all are judged."""
     checkpoint = open_checkpoint(write(tmp_path, layers_below(*roots), extra=whole(*roots)))
     assert roots_of(checkpoint) == judged
     assert about_copies(checkpoint) is not None
     beside = open_checkpoint(write(tmp_path, layers_below(*roots), extra=whole(*roots) | {"fuse": np.ones((2, 2))}))
-    assert len(beside) == 6
+    assert len(beside) == 3 * len(roots)
+
+
+@pytest.mark.parametrize("beside", [{}, {"head.weight": np.ones((7, D_MODEL))}])
+@pytest.mark.parametrize(
+    "roots",
+    [
+        ("model.", "clean."),
+        ("", "clean."),
+        ("state_dict.model.", "clean."),
+        ("model.", "clean.model."),
+        ("all.model.", "all.clean."),
+        ("model.", "clean.", "sparse."),
+    ],
+)
+def test_layers_repeated_beside_a_plain_name_may_be_copies(tmp_path, roots, beside):
+    """Neither embeddings nor heads show that each is a model."""
+    checkpoint = open_checkpoint(write(tmp_path, layers_below(*roots), extra=beside))
+    assert sorted(roots_of(checkpoint)) == sorted(roots)
+    warning = about_copies(checkpoint)
+    assert warning is not None
+    assert warning.startswith("copies or parts")
+    assert "clean" in warning
+
+
+@pytest.mark.parametrize("roots", [("model.", "decoder."), ("", "up."), ("net.", "audio."), ("clean.", "sparse.")])
+def test_layers_repeated_below_the_name_of_a_part_are_parts(tmp_path, roots):
+    assert about_copies(open_checkpoint(write(tmp_path, layers_below(*roots)))) is None
+
+
+def test_what_repeats_only_some_layers_is_no_copy(tmp_path):
+    layers = layers_below("model.") | layers_below("clean.", count=2)
+    assert about_copies(open_checkpoint(write(tmp_path, layers))) is None
 
 
 def test_layers_that_hold_embeddings_and_heads_are_depth(tmp_path):
@@ -280,6 +290,48 @@ def test_copies_of_mamba2(tmp_path):
 # --- a config that counts --------------------------------------------------------------------
 
 
+def masks_of(layers):
+    """The same names and shapes, with tensors of true and false."""
+    return {prefix: {name: value > 0 for name, value in layer.items()} for prefix, layer in layers.items()}
+
+
+@pytest.mark.parametrize(
+    ("weights", "masks", "roots"),
+    [
+        ("model.", "a_keep.", ("a_keep",)),
+        ("state.model.", "state.keep.", ("state.keep",)),
+        ("backbone.", "a_keep.backbone.", ("a_keep",)),
+        ("", "keep.", ("keep",)),
+        ("model.", "", ("",)),
+    ],
+)
+def test_masks_are_never_judged(tmp_path, weights, masks, roots):
+    """Whatever they are called, and whatever lies beside them."""
+    layers = layers_below(weights) | masks_of(layers_below(masks))
+    checkpoint = open_checkpoint(write(tmp_path, layers, extra={"fuse": np.ones((2, 2))}))
+    assert [slot.name for slot in checkpoint.layers] == [f"{weights}layers.{i}.mixer" for i in range(3)]
+    assert checkpoint.copies == roots
+    assert "a mask of the weights" in str(about_copies(checkpoint))
+    assert classify_checkpoint(tmp_path).decided
+    assert len(open_checkpoint(write(tmp_path, layers, _config(3)))) == 3
+
+
+def test_masks_of_single_mixers_are_never_judged(tmp_path):
+    layers = {f"layers.{i}.mixer.": mamba1() for i in range(2)}
+    masks = masks_of({f"layers.{i}.mixer_keep.": mamba1() for i in range(2)})
+    assert [slot.name for slot in open_checkpoint(write(tmp_path, layers | masks)).layers] == [
+        "layers.0.mixer",
+        "layers.1.mixer",
+    ]
+
+
+def test_true_and_false_without_weights_of_their_place_stay_layers(tmp_path):
+    """Nothing says that they are masks: such a layer is unreadable, and not left out."""
+    layers = {"layers.0.mixer.": mamba1()} | masks_of({"layers.1.mixer.": mamba1()})
+    assert len(open_checkpoint(write(tmp_path, layers))) == 2
+    assert len(open_checkpoint(write(tmp_path, masks_of(layers_below("model."))))) == 3
+
+
 def _config(count):
     return {
         "model_type": "mamba",
@@ -309,6 +361,15 @@ def test_the_config_decides_what_is_unclear(tmp_path):
     assert len(open_checkpoint(write(tmp_path, layers_below("model.", "ema."), _config(6)))) == 6
 
 
+def test_the_config_does_not_say_which_copy_holds_the_weights(tmp_path):
+    """Where no name is plain, the number of layers shows that there are copies, but not which one is meant."""
+    write(tmp_path, layers_below("zeta.", "delta."), _config(3), whole("zeta.", "delta."))
+    assert "choose one with --weights" in message(CheckpointError, tmp_path)
+    assert len(open_checkpoint(tmp_path, weights="zeta")) == 3
+    plain = open_checkpoint(write(tmp_path, layers_below("model.", "delta."), _config(3)))
+    assert (plain.weights, plain.copies) == ("model", ("delta",))
+
+
 def test_a_part_need_not_have_the_count_of_the_config(tmp_path):
     write(tmp_path, layers_below("encoder.", "decoder."), _config(6))
     assert [slot.index for slot in open_checkpoint(tmp_path, weights="decoder").layers] == [0, 1, 2]
@@ -333,6 +394,26 @@ def test_an_empty_prefix_takes_all(tmp_path):
     checkpoint = open_checkpoint(write(tmp_path, layers_below("model.", "ema."), _config(3)), weights="")
     assert len(checkpoint) == 6
     assert about_copies(checkpoint) is None
+    (warning,) = [line for line in checkpoint.warnings if line.startswith("all layers of the file")]
+    assert "layers 0 to 2 below 'ema' (an average)" in warning
+    assert "layers 3 to 5 below 'model'" in warning
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (layers_below("model_1.", "model_2."), ["may hold", "layers 0 to 2 below 'model_1'", "'model_2'"]),
+        ({f"l.{i}.{m}.": mamba1() for i in range(2) for m in ("m", "m_ema")}, ["layers 0, 2 at the top level", "1, 3"]),
+        ({"ema.": mamba1(), "model.": mamba1()}, ["layer 0 below 'ema' (an average)", "layer 1 below 'model'"]),
+        (layers_below("encoder.", "decoder."), None),
+        (layers_below("model."), None),
+    ],
+)
+def test_an_empty_prefix_says_which_layers_are_whose(tmp_path, layers, said):
+    warnings = open_checkpoint(write(tmp_path, layers), weights="").warnings
+    found = [line for line in warnings if line.startswith("all layers of the file")]
+    assert len(found) == (said is not None)
+    assert all(text in found[0] for text in said or ())
 
 
 def test_copies_below_a_prefix(tmp_path):
@@ -383,172 +464,3 @@ def test_a_long_name_is_not_searched_to_its_end(tmp_path):
     begun = time.perf_counter()
     assert len(open_checkpoint(write(tmp_path, layers_below("models.0.", "models.1."), extra=long))) == 3
     assert time.perf_counter() - begun < 5
-
-
-# --- what reads the chosen copy ---------------------------------------------------------------
-
-
-def test_shards_and_their_copies(tmp_path):
-    """Copies in shards of their own, behind one index."""
-    where = {}
-    for shard, (prefix, layer) in enumerate(layers_below("model.", "model_ema.").items()):
-        tensors = {prefix + name: value for name, value in layer.items()}
-        save_file(tensors, tmp_path / f"part-{shard % 4}-{shard}.safetensors")
-        where |= dict.fromkeys(tensors, f"part-{shard % 4}-{shard}.safetensors")
-    index = write_index(tmp_path / "model.safetensors.index.json", where)
-    for path in (tmp_path, index):
-        checkpoint = open_checkpoint(path)
-        assert roots_of(checkpoint) == ["model."]
-        assert checkpoint.copies == ("model_ema",)
-        ema = open_checkpoint(path, weights="model_ema")
-        assert ema.bytes_total == checkpoint.bytes_total
-        np.testing.assert_array_equal(ema.layer(2).dt_bias[0], mamba1(seed=102)["dt_proj.bias"])
-
-
-def test_torch_averaged_model(tmp_path):
-    """What torch itself saves: weights, their average with its counter, and an optimizer."""
-    torch = pytest.importorskip("torch", reason="torch is an extra, and is not installed here")
-    model = torch.nn.Module()
-    model.layers = torch.nn.ModuleList()
-    for seed in range(2):
-        mixer = torch.nn.Module()
-        for name, value in mamba1(seed).items():
-            owner, _, last = name.rpartition(".")
-            if owner and not hasattr(mixer, owner):
-                mixer.add_module(owner, torch.nn.Module())
-            module = getattr(mixer, owner) if owner else mixer
-            module.register_parameter(last, torch.nn.Parameter(torch.tensor(value)))
-        model.layers.append(mixer)
-    average = torch.optim.swa_utils.AveragedModel(model)
-    optimizer = torch.optim.Adam(model.parameters())
-    sum(parameter.sum() for parameter in model.parameters()).backward()
-    optimizer.step()
-    state = {"model": model.state_dict(), "swa": average.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save(state, tmp_path / "last.pt")
-    checkpoint = open_checkpoint(tmp_path / "last.pt")
-    assert (len(checkpoint), checkpoint.weights, checkpoint.copies) == (2, "model", ("swa.module",))
-    np.testing.assert_array_equal(
-        open_checkpoint(tmp_path / "last.pt", weights="swa").layer(1).dt_bias[0], mamba1(seed=1)["dt_proj.bias"]
-    )
-
-
-@pytest.fixture
-def doubled(tmp_path):
-    """The sample model and another one in a file, and the folders of each alone."""
-    plain = load_file(sample_path() / "model.safetensors")
-    rng = np.random.default_rng(0)
-    average = {name: value * (1 + 0.2 * rng.random(value.shape, np.float32)) for name, value in plain.items()}
-    config = (sample_path() / "config.json").read_text()
-    copies = {"model.": plain, "ema_model.module.": average}
-    both = {root + name: value for root, tensors in copies.items() for name, value in tensors.items()}
-    for name, tensors in {
-        "plain": plain,
-        "average": average,
-        "both": both | {"ema_model.n_averaged": np.array(3)},
-        "nested": {"state." + name: value for name, value in plain.items()}
-        | {"state.ema." + name: value for name, value in average.items()},
-        "bare": plain | {"ema." + name: value for name, value in average.items()} | {"n_averaged": np.array(3)},
-    }.items():
-        (tmp_path / name).mkdir()
-        save_file(tensors, tmp_path / name / "model.safetensors")
-        (tmp_path / name / "config.json").write_text(config)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("file", "weights", "alone"),
-    [
-        ("both", None, "plain"),
-        ("both", "model", "plain"),
-        ("both", "ema_model", "average"),
-        ("both", "ema_model.module.backbone", "average"),
-        ("nested", None, "plain"),
-        ("nested", "state", "plain"),
-        ("nested", "state.ema", "average"),
-        ("bare", None, "plain"),
-        ("bare", "ema", "average"),
-        ("bare", "backbone", "plain"),
-    ],
-)
-def test_a_text_runs_through_the_chosen_copy(doubled, file, weights, alone):
-    """Its embedding, blocks, norm and head: against a forward pass in plain numpy of that copy alone."""
-    ids = np.array([70, 111, 120, 10])
-    model = load_model(open_checkpoint(doubled / file, weights=weights), dtype="float64")
-    np.testing.assert_allclose(np.asarray(model(ids)), NumpyMamba(doubled / alone).logits(ids), rtol=1e-9, atol=1e-9)
-
-
-def test_a_part_of_a_copy_runs_no_text(doubled):
-    with pytest.raises(UnsupportedArchitecture, match=r"backbone\.layers\.1"):
-        load_model(open_checkpoint(doubled / "both", weights="model.backbone.layers.0"))
-
-
-def test_two_copies_as_one_run_no_text(doubled):
-    (doubled / "both" / "config.json").unlink()
-    with pytest.raises(UnsupportedArchitecture, match="--weights"):
-        load_model(open_checkpoint(doubled / "both", weights=""))
-
-
-def test_classify_says_which_copy_it_judged(doubled):
-    report = classify_checkpoint(doubled / "both", weights="ema_model", ids=[70, 111], layers=[0], integrate=0)
-    alone = classify_checkpoint(doubled / "average", ids=[70, 111], layers=[0], integrate=0)
-    judged, wanted = report.layers[0], alone.layers[0]
-    np.testing.assert_array_equal(judged.tokens.statistics.alignment, wanted.tokens.statistics.alignment)
-    assert report.settings["weights"] == "ema_model"
-    page = classify_checkpoint(doubled / "both").to_html()
-    assert "ema_model.module" in page
-    assert "--weights" in page
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def definite(sign, seed):
-    """A layer with sign * S_B = S_C: all its channels have that sign."""
-    C = np.random.default_rng(seed).normal(size=(E, E)) + 2 * np.eye(E)
-    x_proj = np.concatenate([np.zeros((R, E)), sign * C, C])
-    return mamba1(seed) | {"A_log": np.zeros((E, E)), "x_proj.weight": x_proj}
-
-
-def test_a_gate_counts_the_layers_of_one_copy(tmp_path):
-    layers = {f"model.layers.{i}.mixer.": definite(-1, i) for i in range(3)}
-    layers |= {f"ema.layers.{i}.mixer.": definite(+1, i) for i in range(3)}
-    write(tmp_path, layers)
-    plain = run("classify", tmp_path, "--fail-on", "divergent")
-    assert plain.exit_code == 0, plain.stderr
-    assert "3 S6 layers below model" in plain.stdout
-    assert "copies:" in plain.stdout
-    ema = run("classify", tmp_path, "--weights", "ema", "--fail-on", "divergent")
-    assert ema.exit_code == 4
-    assert "3 of 3 layers show" in ema.stderr
-    assert "3 of 6" in run("classify", tmp_path, "--weights", "", "--fail-on", "divergent").stderr
-
-
-def test_the_document_has_the_copies(tmp_path):
-    write(tmp_path, {"model.": definite(-1, 0), "ema.": definite(-1, 1)})
-    found = json.loads(run("classify", tmp_path, "--json").stdout)["checkpoint"]
-    assert (found["layers"], found["weights"], found["copies"]) == (1, "model", ["ema"])
-    found = json.loads(run("classify", tmp_path, "--json", "--weights", "ema").stdout)["checkpoint"]
-    assert (found["layers"], found["weights"], found["copies"]) == (1, "ema", ["model"])
-    found = json.loads(run("classify", write(tmp_path, {"m.": definite(-1, 0)}), "--json").stdout)["checkpoint"]
-    assert (found["layers"], found["weights"], found["copies"]) == (1, None, [])
-
-
-@pytest.mark.parametrize("command", ["classify", "report", "fidelity"])
-def test_every_command_takes_a_prefix(doubled, tmp_path, command):
-    out = ["--out", tmp_path / "page.html"] if command == "report" else []
-    refused = run(command, doubled / "both", "--weights", "emma", *out)
-    assert refused.exit_code == 1
-    assert refused.stderr.count("\n") == 1
-    assert "'ema_model'" in refused.stderr
-
-
-def test_a_sweep_over_channels_takes_a_prefix(tmp_path):
-    write(tmp_path, layers_below("model.", "ema.", count=1))
-    for weights, seed in ((None, 0), ("ema", 100)):
-        table = {"path": str(tmp_path)} | ({} if weights is None else {"weights": weights})
-        channels = read_channels(table)
-        np.testing.assert_array_equal(channels.dt_bias[0], mamba1(seed=seed)["dt_proj.bias"])
-        assert any("copies" in line for line in channels.warnings) is (weights is None)
-    with pytest.raises(SweepError, match="prefix"):
-        read_channels({"path": str(tmp_path), "weights": 3})

@@ -269,6 +269,50 @@ def test_projections_without_rates_beside_layers_are_named(tmp_path):
     assert "a scan's projections without A_log" in checkpoint.warnings[-1]
 
 
+def state_of(layer, names):
+    """What an optimizer keeps for each parameter, below the parameter's name."""
+    return {
+        f"{parameter}.{name}": np.ones(() if name == "step" else value.shape)
+        for parameter, value in layer.items()
+        for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    ("root", "names"),
+    [
+        ("optim.state.", ("exp_avg", "exp_avg_sq", "step")),
+        ("optimizer.state.", ("momentum_buffer",)),
+        ("optimizer.state.", ("of_a_kind_not_known",)),
+        ("state.", ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")),
+        ("state.", ("square_avg", "acc_delta", "step")),
+        ("param_groups.", ("lr", "betas")),
+        ("", ("exp_avg", "step")),
+    ],
+)
+def test_an_optimizers_state_by_parameter_is_no_scan(tmp_path, root, names):
+    layers = {f"model.layers.{i}.": mamba1() for i in range(2)}
+    state = {f"{root}layers.{i}.": state_of(mamba1(), names) for i in range(2)}
+    checkpoint = open_checkpoint(write(tmp_path, layers | state))
+    assert (len(checkpoint), checkpoint.unread) == (2, ())
+    assert exit_code(tmp_path) == 0
+    assert "list of scans" not in message(UnsupportedArchitecture, write(tmp_path, state))
+
+
+@pytest.mark.parametrize("root", ["masks.", "ema.", "state_dict.fisher."])
+def test_a_copy_of_some_tensors_of_a_layer_is_no_scan(tmp_path, root):
+    """Masks of the projections alone: the layer they belong to is read whole."""
+    part = {name: value for name, value in mamba1().items() if "proj" in name}
+    checkpoint = open_checkpoint(write(tmp_path, {"model.layers.0.": mamba1(), f"{root}layers.0.": part}))
+    assert ([slot.name for slot in checkpoint.layers], checkpoint.unread) == (["model.layers.0"], ())
+    elsewhere = {"model.layers.0.": mamba1(), f"{root}layers.1.": part}
+    assert open_checkpoint(write(tmp_path, elsewhere)).unread == (f"{root}layers.1.",)
+    without_a_word = {"model.layers.0.": mamba1(), "module.layers.0.": part}
+    assert open_checkpoint(write(tmp_path, without_a_word)).unread == ("module.layers.0.",)
+    other = part | {"x_proj.weight": np.ones((3, 3))}
+    assert open_checkpoint(write(tmp_path, {"model.layers.0.": mamba1(), f"{root}layers.0.": other})).unread
+
+
 def test_adapters_apart_from_their_layers_are_named(tmp_path):
     factors = {"x_proj.lora_A.weight": np.ones((2, E)), "x_proj.lora_B.weight": np.ones((8, 2))}
     checkpoint = open_checkpoint(write(tmp_path, {"model.l.0.": mamba1(), "lora.l.0.": factors}))
