@@ -63,9 +63,9 @@ def choose(
 
     Raises `CheckpointError` where no layer lies below the prefix, naming those that there are.
     """
-    if weights == "":
-        return Choice(tuple(layers), weights, whole=False)
     of_file = _sorted(layers, archive, expected)
+    if weights == "":
+        return Choice(tuple(layers), weights, warnings=tuple(_all_copies(layers, of_file)), whole=False)
     if weights is None:
         return _choice(layers, of_file, None, _roots(of_file.left_out))
     prefix = weights.removesuffix(".")
@@ -181,6 +181,34 @@ def _warnings(found: _Sorted, weights: str | None) -> list[str]:
             "they are judged as the layers of one; if they do, choose one model with --weights PREFIX (weights=)"
         )
     return lines
+
+
+def _all_copies(layers: Sequence[FoundLayer], found: _Sorted) -> list[str]:
+    """What is said where all layers are judged, copies too: which positions are those of which copy."""
+    if not found.left_out:
+        return _warnings(found, None)
+    positions = {layer.tensors.prefix: i for i, layer in enumerate(layers)}
+    copies = sorted(
+        (sorted(positions[prefix] for prefix in _prefixes([copy])), _listed(copy.roots))
+        for copy in (*found.kept, *found.left_out)
+    )
+    words = [f"{_ranges(mine)} below {roots}" for mine, roots in copies]
+    return [
+        f"copies: this file holds the model {1 + len(found.left_out)} times, and all layers are judged: "
+        f"{_shortened(words)}; --weights PREFIX (weights=) chooses one copy"
+    ]
+
+
+def _ranges(positions: Sequence[int]) -> str:
+    """ "layers 0 to 2, 6" of the positions 0, 1, 2 and 6."""
+    runs: list[list[int]] = []
+    for i in positions:
+        if runs and i == runs[-1][-1] + 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    words = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"{'layer' if len(positions) == 1 else 'layers'} {_shortened(words)}"
 
 
 def _nothing_below(weights: str, layers: Iterable[FoundLayer]) -> str:

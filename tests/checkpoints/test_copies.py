@@ -305,7 +305,8 @@ def test_the_config_decides_what_is_unclear(tmp_path):
     assert len(open_checkpoint(write(tmp_path, layers_below(*roots), _config(3)))) == 3
     checkpoint = open_checkpoint(write(tmp_path, layers_below(*roots), _config(6)))
     assert len(checkpoint) == 6
-    assert about_copies(checkpoint) is None
+    assert checkpoint.copies == ()
+    assert "layers 0 to 2 below 'ema', layers 3 to 5 below 'model'" in (about_copies(checkpoint) or "")
     assert len(open_checkpoint(write(tmp_path, layers_below("model.", "ema."), _config(6)))) == 6
 
 
@@ -332,7 +333,8 @@ def test_the_layers_of_a_prefix(tmp_path):
 def test_an_empty_prefix_takes_all(tmp_path):
     checkpoint = open_checkpoint(write(tmp_path, layers_below("model.", "ema."), _config(3)), weights="")
     assert len(checkpoint) == 6
-    assert about_copies(checkpoint) is None
+    assert checkpoint.copies == ()
+    assert "layers 0 to 2 below 'ema', layers 3 to 5 below 'model'" in (about_copies(checkpoint) or "")
 
 
 def test_copies_below_a_prefix(tmp_path):
@@ -522,6 +524,22 @@ def test_a_gate_counts_the_layers_of_one_copy(tmp_path):
     assert ema.exit_code == 4
     assert "3 of 3 layers show" in ema.stderr
     assert "3 of 6" in run("classify", tmp_path, "--weights", "", "--fail-on", "divergent").stderr
+
+
+def test_without_a_prefix_the_text_says_which_layers_are_whose(tmp_path):
+    layers = {
+        f"{root}.layers.{i}.mixer.": mamba1(3 * j + i) for j, root in enumerate(("ema", "model")) for i in range(3)
+    }
+    write(tmp_path, layers)
+    said = " ".join(run("classify", tmp_path, "--weights", "").stdout.split())
+    assert (
+        "the model 2 times, and all layers are judged: layers 0 to 2 below 'ema', layers 3 to 5 below 'model'" in said
+    )
+
+
+def test_without_a_prefix_a_file_of_one_model_has_no_note_on_copies(tmp_path):
+    write(tmp_path, {f"model.layers.{i}.mixer.": mamba1(i) for i in range(3)})
+    assert "copies" not in run("classify", tmp_path, "--weights", "").stdout
 
 
 def test_the_document_has_the_copies(tmp_path):
