@@ -7,9 +7,11 @@ nested arrays.
 
 import sys
 import tomllib
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ._close_names import did_you_mean
 from ._errors import CheckpointError, MambaDynamicsError
 from .checkpoints.base import shown
 from .checkpoints.files import open_regular
@@ -18,6 +20,22 @@ from .checkpoints.files import open_regular
 MOST_BYTES, MOST_DOTS = 200_000, 64
 #: The parser takes a kilobyte or two for each part of a dotted table's name.
 MOST_DOTS_IN_ALL = 40_000
+
+
+def spec_path(name: str | PathLike[str], folder: Path, what: str, error: type[MambaDynamicsError]) -> Path:
+    """The file of a spec: a path that ends in .toml, or the name of one in `folder`.
+
+    Raises `error` where there is no such file, with the names that there are.
+    """
+    given = str(name)
+    if given.endswith(".toml") and (path := Path(given)).exists():
+        return path
+    if not given.endswith(".toml") and (path := folder / f"{given}.toml").is_file():
+        return path
+    names = sorted(path.stem for path in folder.glob("*.toml"))
+    found = f"found no file {shown(given)}" if given.endswith(".toml") else f"found {shown(given)}"
+    meant = did_you_mean(given.removesuffix(".toml"), names)
+    raise error(f"expected {what}, {found}: {meant}choose from {', '.join(names)}, or the path of a .toml file")
 
 
 def read_toml(path: Path, error: type[MambaDynamicsError]) -> dict[str, Any]:

@@ -4,9 +4,12 @@ import inspect
 import json
 import math
 import os
+import pickle
+import re
 import struct
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from mamba_dynamics import S6Layer, Scenario, solve, token_dynamics
 from mamba_dynamics.cli import COMMANDS, app, command
+from mamba_dynamics.cli.doctor import EXTRAS
 from mamba_dynamics.sample import sample_path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -330,6 +334,8 @@ def test_wrong_usage_is_one_line_and_exits_with_2(arguments):
         (["classify", "--layer", "9"], "expected a layer from 0 to 3 (the checkpoint has 4 S6 layers)"),
         (["simulate", "--mu", "1", "--x0", "1"], "missing: --s-delta and --a"),
         (["sweep", "scenarios"], "--out missing"),
+        (["train", "induction-heads", "--out", "x", "--data", "y"], "reads no files"),
+        (["train", "e2-copying", "--out", "x", "--data", "y"], "reads no files"),
     ],
 )
 def test_wrong_usage_says_what_was_meant(arguments, words):
@@ -345,6 +351,9 @@ def test_wrong_usage_says_what_was_meant(arguments, words):
         (["figures", "atention_sink", "--out", "x"], "did you mean 'attention_sink'?"),
         (["train", "e1-wikitex", "--out", "x"], "did you mean 'e1-wikitext'?"),
         (["sweep", "scenario", "--out", "x"], "did you mean 'scenarios'?"),
+        (["sweep", "scenario.toml", "--out", "x"], "found no file 'scenario.toml': did you mean 'scenarios'?"),
+        (["sweep", "nowhere/a.toml", "--out", "x"], "found no file 'nowhere/a.toml': choose from"),
+        (["train", "e1-wikitex.toml", "--out", "x"], "found no file 'e1-wikitex.toml': did you mean 'e1-wikitext'?"),
     ],
 )
 def test_a_misspelt_name_gets_the_close_ones(arguments, words):
@@ -354,6 +363,20 @@ def test_a_misspelt_name_gets_the_close_ones(arguments, words):
 def test_one_layer_is_told_in_the_singular(tmp_path):
     definite_checkpoint(tmp_path, 1.0)
     assert "(the checkpoint has 1 S6 layer)" in run("classify", tmp_path, "--layer", 1).stderr
+
+
+def test_the_text_tells_one_layer_and_one_token_in_the_singular(tmp_path):
+    definite_checkpoint(tmp_path, 1.0)
+    one = run("classify", tmp_path, "--random-tokens", 2, "--integrate", 1, "--max-steps", 4).stdout
+    assert "1 S6 layer;" in one
+    assert "the first token integrated" in one
+    assert "with 1 token:" in run("classify", tmp_path, "--random-tokens", 1, "--integrate", 0).stdout
+    assert "In 1 of 1 layer the" in run("classify", "--layer", 0).stdout
+
+
+def test_doctor_says_what_each_extra_is_for():
+    for purpose in EXTRAS.values():
+        assert re.match(r"(read|train|compute|measure|build|run) ", purpose), f"not a verb: to {purpose}"
 
 
 def test_no_command_at_all_shows_the_help():
@@ -453,6 +476,42 @@ def test_sizes_that_contradict_the_config_are_one_line(tmp_path):
     assert "state_size" in line
 
 
+@pytest.mark.parametrize("count", [3, 40])
+def test_layers_with_one_reason_are_told_together(tmp_path, count):
+    definite_checkpoint(tmp_path, 1.0, layers=count)
+    tensors = load_file(tmp_path / "model.safetensors")
+    names = sorted(name for name in tensors if name.endswith("x_proj.weight"))
+    for name in names:
+        tensors[name] = tensors[name].astype(np.int8)
+    save_file(tensors, tmp_path / "model.safetensors")
+    result = run("classify", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"mamba-dynamics: in {count} layers, the first: ")
+    assert result.stderr.count("x_proj.weight") == 1
+    written = json.loads(run("classify", tmp_path, "--json").stdout)["layers"]
+    assert [one["name"] in one["error"] for one in written] == [True] * count
+
+
+def test_layers_with_unlike_reasons_are_told_apart(tmp_path):
+    definite_checkpoint(tmp_path, 1.0, layers=3)
+    tensors = load_file(tmp_path / "model.safetensors")
+    for name, value in zip(sorted(n for n in tensors if n.endswith("A_log")), (np.nan, 1, np.inf), strict=True):
+        tensors[name] = tensors[name] * np.float32(value)
+    first = next(name for name in sorted(tensors) if name.endswith("x_proj.weight"))
+    tensors[first] = tensors[first].astype(np.int8)
+    save_file(tensors, tmp_path / "model.safetensors")
+    said = run("classify", tmp_path).stderr
+    assert "layers, the first" not in said
+    assert "x_proj.weight" in said
+    assert "A_log" in said
+
+
+def test_a_sign_map_that_no_layer_asks_for_is_refused(tmp_path):
+    definite_checkpoint(tmp_path, 1.0)
+    assert "variant=positive was given, but no layer" in check_complains("classify", tmp_path, "--variant", "positive")
+
+
 def test_a_layer_with_nan_is_named_and_the_others_are_reported(tmp_path):
     definite_checkpoint(tmp_path, 1.0, layers=3)
     tensors = load_file(tmp_path / "model.safetensors")
@@ -499,6 +558,39 @@ def test_bad_tokens_are_one_line(tmp_path, array, word):
 )
 def test_bad_values_are_one_line(arguments):
     check_complains(*arguments)
+
+
+@pytest.mark.parametrize("option", ["--mu", "--a", "--s-delta", "--dt-bias", "--x0"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_simulate_names_the_option_that_is_not_finite(option, value):
+    given = {"--mu": "1", "--a": "1", "--s-delta": "1", "--dt-bias": "0", "--x0": "1"} | {option: value}
+    said = check_complains("simulate", *(f"{name}={text}" for name, text in given.items()))
+    assert f"{option}: expected a finite number, found {value}" in said
+
+
+def test_a_torch_file_in_the_place_of_a_layer_is_called_one(tmp_path):
+    torch_like(tmp_path / "model.pt")
+    for arguments in (
+        ["--layer", tmp_path / "model.pt", "--x0", "1"],
+        ["--layer", layer_file(tmp_path), "--x0", tmp_path / "model.pt"],
+    ):
+        said = check_complains("simulate", *arguments)
+        assert "found a torch file" in said
+        assert "npz archive;" not in said
+    with zipfile.ZipFile(tmp_path / "any.zip", "w") as file:
+        file.writestr("a.txt", b"a")
+    assert "a zip archive without arrays" in check_complains("simulate", "--layer", tmp_path / "any.zip", "--x0", "1")
+
+
+def torch_like(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("model/data.pkl", pickle.dumps({}))
+        file.writestr("model/version", b"3")
+
+
+def layer_file(folder):
+    np.savez(folder / "layer.npz", S_B=np.eye(2), S_C=np.eye(2), S_Delta=np.eye(2), a=np.ones(2))
+    return folder / "layer.npz"
 
 
 def test_simulate_writes_each_law_as_a_formula():

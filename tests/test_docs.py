@@ -54,6 +54,17 @@ def test_the_command_line_reference_is_current():
     assert make_cli_reference.page(text) == text, "run python scripts/make_cli_reference.py"
 
 
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"report"}))
+def test_the_synopsis_has_every_option(name):
+    """`report` refers to those of `classify`."""
+    synopsis = make_cli_reference.PAGE.read_text("utf-8").split("```")[1]
+    lines = re.findall(rf"^mamba-dynamics {name}\b.*(?:\n .*)*", synopsis, re.MULTILINE)
+    assert lines
+    for parameter in make_cli_reference.command(name).params:
+        names = [*parameter.opts, *parameter.secondary_opts] if parameter.param_type_name == "option" else ["["]
+        assert any(re.search(rf"{re.escape(one)}(?![a-z-])", "\n".join(lines)) for one in names), parameter.name
+
+
 def test_the_command_line_reference_names_every_option_of_the_help():
     text = make_cli_reference.PAGE.read_text("utf-8")
     for name in COMMANDS:

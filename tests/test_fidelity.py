@@ -571,6 +571,9 @@ def test_without_a_path_the_sample_is_measured():
         (["nowhere", "--text", "a"], 1, "nowhere"),
         ([FIXTURES / "jamba", "--token-ids", "1"], 1, "forward pass"),
         ([FIXTURES / "mamba", "--text", "a"], 1, "--token-ids"),
+        ([FIXTURES / "jamba", "--token-ids", "1"], 1, "mamba-dynamics classify FILE --tokens"),
+        (["--token-ids", "1", "--groups", "2"], 1, "groups=2 was given"),
+        (["--token-ids", "1", "--variant", "positive"], 1, "variant=positive was given"),
     ],
 )
 def test_bad_input_is_one_line(arguments, code, words):

@@ -76,7 +76,7 @@ def test_the_certificate_is_asked_unless_told(tmp_path):
     result = run(path, "--fail-on", "divergent", "--fail-on", "mixed")
     assert result.exit_code == RULED_OUT
     assert result.stderr.count("\n") == 1
-    assert "1 of 1 layers" in result.stderr
+    assert "1 of 1 layer show" in result.stderr
     assert "at the level certified: layer 0" in result.stderr
 
 

@@ -26,6 +26,7 @@ from .base import Archive, shown
 from .beside import not_put_in, with_adapter
 from .config import read_config
 from .copies import Choice, choose
+from .definite import SUFFIX as DEFINITE
 from .definite import VARIANTS
 from .facts import NORMS_UNKNOWN, LayerFacts
 from .files import StoredFile
@@ -176,6 +177,7 @@ def _opened(
     config = read_config(place)
     description = describe(config)
     layers = find_layers(archive, variant)
+    _require_use_of(variant, layers)
     choice = choose(layers, archive, weights, None if description.layers is None else description.layers.value)
     found = choice.layers
     architecture, warnings = _architecture(archive, found, description)
@@ -234,6 +236,14 @@ def _require_options(groups: int | None, variant: str | None) -> None:
         raise CheckpointError(f"groups should be a positive number of (S_B, S_C) pairs per layer, found {groups}")
     if variant is not None and variant not in VARIANTS:
         raise CheckpointError(f"variant should be one of {', '.join(VARIANTS)}, found {ascii(variant)[:40]}")
+
+
+def _require_use_of(variant: str | None, layers: tuple[FoundLayer, ...]) -> None:
+    if variant is not None and not any(layer.tensors.has(DEFINITE) for layer in layers):
+        raise CheckpointError(
+            f"variant={variant} was given, but no layer here holds the raw parameter of a reparametrisation "
+            f"({DEFINITE}); leave it out"
+        )
 
 
 def _architecture(

@@ -45,6 +45,8 @@ KNOWN = {
 #: The weights of a reordering's scores beside `A_log`, (1, E), and the config's entry about it: this package's own.
 IMPORTANCE_SUFFIX = "importance.weight"
 REORDERING_KEY = "importance_reordering"
+#: What to do where the model itself cannot be run; `fidelity` runs it, so it takes no such tokens.
+INPUTS_INSTEAD = "classify takes the scan's inputs instead: mamba-dynamics classify FILE --tokens INPUTS.npy"
 #: That epsilon where the config is silent, in every one of them.
 NORM_EPS = 1e-5
 
@@ -177,7 +179,7 @@ class LanguageModelWeights:
         if name not in KNOWN:
             raise UnsupportedArchitecture(
                 f"{shown(self.checkpoint.path)}: the model's own forward pass is known for {', '.join(KNOWN)}, found "
-                f"{shown(name)}; give the scan's inputs with --tokens instead"
+                f"{shown(name)}; {INPUTS_INSTEAD}"
             )
         settings = [(self._config, "hidden_act", "silu"), (self._config, "rms_norm", True)]
         if (inner := self._config.section("ssm_cfg")) is not None:
@@ -187,7 +189,7 @@ class LanguageModelWeights:
             if found != wanted:
                 raise UnsupportedArchitecture(
                     f"{shown(self.checkpoint.path)}: the forward pass is known for {key} = {wanted}, found "
-                    f"{shown(found)} in {config.source}; give the scan's inputs with --tokens instead"
+                    f"{shown(found)} in {config.source}; {INPUTS_INSTEAD}"
                 )
 
     def _require_no_reordering(self) -> None:
@@ -210,8 +212,8 @@ class LanguageModelWeights:
         if unknown:
             raise UnsupportedArchitecture(
                 f"{shown(self.checkpoint.path)}: expected the tensors of a pure Mamba language model, found "
-                f"{len(unknown)} others such as {shown(unknown[0])}; its forward pass is not known, so give the scan's "
-                "inputs with --tokens instead, or the model's prefix with --weights if they are no part of it"
+                f"{len(unknown)} others such as {shown(unknown[0])}; its forward pass is not known: "
+                f"give the model's prefix with --weights if they are no part of it; {INPUTS_INSTEAD}"
             )
 
     def _first(self, *names: str) -> str:
@@ -220,7 +222,7 @@ class LanguageModelWeights:
                 return name
         raise MissingTensor(
             f"{shown(self.checkpoint.path)}: expected {' or '.join(map(shown, names))} to run the model, found no such "
-            "tensor; the file holds layers only, so give the scan's inputs with --tokens instead"
+            f"tensor; the file holds layers only: {INPUTS_INSTEAD}"
         )
 
     def _matrix(self, name: str) -> tuple[int, int]:
@@ -274,7 +276,7 @@ def _read_mamba2(tensors: LayerTensors, layer: S6Layer, eps: float) -> dict[str,
     if widths(tensors, {}).feed_forward:
         raise UnsupportedArchitecture(
             f"{tensors.name}: the forward pass of a mixer with a feed-forward branch beside the scan is not known; "
-            "give the scan's inputs with --tokens instead"
+            f"{INPUTS_INSTEAD}"
         )
     projection, bias = tensors.stored("in_proj.weight", slice(0, 2 * E)), _optional(tensors, "in_proj.bias")
     conv = read_convolution(tensors, E + 2 * states)

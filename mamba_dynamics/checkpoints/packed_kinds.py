@@ -68,21 +68,23 @@ def _numpy_archive(file: StoredFile, names: list[str]) -> CheckpointError:
             f"{what} with A_log but without x_proj.weight or in_proj.weight, which hold S_B and S_C; "
             "open the model's own weights"
         )
-    return UnsupportedArchitecture(f"{what}; {names_by_slashes_step(names, file.path.name)}")
+    return UnsupportedArchitecture(f"{what}; {names_by_slashes_step(names, file.path.name, numpy=True)}")
 
 
-def names_by_slashes_step(names: list[str] | tuple[str, ...], file: str) -> str:
-    """How arrays under these names become a file that can be read."""
+def names_by_slashes_step(names: list[str] | tuple[str, ...], file: str, *, numpy: bool = False) -> str:
+    """How arrays under these names, of a safetensors file or a `numpy` archive, become a file that can be read."""
     if any(re.search(r"^params[./]|[./]kernel$", name) for name in names):
         return (
             "these are a JAX model's names: save its arrays as safetensors under the torch model's names "
             "(backbone.layers.0.mixer.x_proj.weight; a kernel is the transposed weight)"
         )
     source = file if file.isascii() and file.isprintable() and len(file) < 60 and '"' not in file else "FILE"
-    load = f"numpy.load({source!r})" if source.endswith(".npz") else f"load_file({source!r})"
     key = 'k.replace("/", ".")' if any("/" in name for name in names) else "k"
+    imports, load = "from safetensors.numpy import load_file, save_file", f"load_file({source!r})"
+    if numpy:
+        imports, load = "import numpy; from safetensors.numpy import save_file", f"numpy.load({source!r})"
     return (
-        "save it as safetensors under the torch model's names: from safetensors.numpy import load_file, save_file; "
+        f"save it as safetensors under the torch model's names: {imports}; "
         f"save_file({{{key}: v for k, v in {load}.items()}}, 'model.safetensors')"
     )
 

@@ -56,10 +56,14 @@ def _merge(archive: Archive, folder: Folder) -> str:
     wants = f"its base is {shown(base)}" if base else f"its base is not named ({ADAPTER_CONFIG} is missing or does not)"
     if kind in PROMPTS:
         return f"{wants}; {kind} changes no weight of an S6 layer, so open the base itself"
-    return (
-        f"{wants}: merge it into it first (peft.PeftModel.from_pretrained(base, folder).merge_and_unload()"
-        ".save_pretrained('merged')), and open 'merged'"
-    )
+    load, given = "AutoPeftModelForCausalLM.from_pretrained(folder)", "folder is the adapter's"
+    if not base:
+        load, given = (
+            "PeftModel.from_pretrained(base, folder)",
+            "base is its base model, loaded, and folder the adapter's",
+        )
+    merge = f"peft.{load}.merge_and_unload().save_pretrained('merged')"
+    return f"{wants}: merge it into its base first ({merge}, where {given}), and open 'merged'"
 
 
 def _adapter(folder: Folder) -> tuple[str | None, str | None]:

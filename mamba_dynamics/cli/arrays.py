@@ -21,6 +21,8 @@ from ..checkpoints.zip_directory import directory_of, unpacked
 
 _KNOWN = ("S_B", "S_C", "S_Delta", "dt_up", "dt_down", "A_log", "a", "dt_bias")
 _NPY, _ZIP = b"\x93NUMPY", b"PK\3\4"
+#: How a layer gets into the file that is read here, and what reads a checkpoint's.
+_SAVE = "save the layer's arrays with numpy.savez, or judge the layers of a checkpoint: mamba-dynamics classify FILE"
 #: Bytes of a float64, and values that are converted at a time.
 _DOUBLE, _CHUNK = 8, 1 << 18
 
@@ -33,7 +35,7 @@ def read_tokens(path: Path) -> np.ndarray:
     with _opened(path, "tokens") as (file, stream):
         if _start(file) == _ZIP:
             raise CorruptFile(
-                f"{shown(path)}: expected one array in .npy format, found an .npz archive; save tokens with numpy.save"
+                f"{shown(path)}: expected one array in .npy format, found {_archive(file)}; save tokens with numpy.save"
             )
         return _array(stream, "tokens", file, 0)
 
@@ -42,9 +44,9 @@ def read_layer(path: Path) -> S6Layer:
     """A one-group layer from an .npz file with the arrays `S6Layer.from_matrices` takes."""
     with _opened(path, "a layer") as (file, _):
         if _start(file) != _ZIP:
-            raise CorruptFile(
-                f"{shown(path)}: expected an .npz archive of weights, found another file; save it with numpy.savez"
-            )
+            raise CorruptFile(f"{shown(path)}: expected an .npz archive of weights, found another file; {_SAVE}")
+        if not any(name.endswith(".npy") for name in directory_of(file)):
+            raise CorruptFile(f"{shown(path)}: expected an .npz archive of weights, found {_archive(file)}; {_SAVE}")
         arrays = _arrays(file)
     missing = [key for key in ("S_B", "S_C") if key not in arrays]
     if "S_Delta" not in arrays and not {"dt_up", "dt_down"} <= arrays.keys():
@@ -84,6 +86,14 @@ def _arrays(file: WeightFile) -> dict[str, np.ndarray]:
             with unpacked(file, record) as member:
                 found[key] = _array(member, key, file, held)
     return found
+
+
+def _archive(file: WeightFile) -> str:
+    """What a zip archive is, by the names of its entries."""
+    names = directory_of(file)
+    if any(name.endswith("data.pkl") for name in names):
+        return "a torch file"
+    return "an .npz archive" if any(name.endswith(".npy") for name in names) else "a zip archive without arrays"
 
 
 @contextmanager

@@ -20,6 +20,13 @@ weights_option = click.option(
     help="Only the layers whose names begin with PREFIX: a copy of the model such as ema_model, or a part; '' for all.",
 )
 
+groups_option = click.option("--groups", type=int, help="Number of B/C groups, where a Mamba-2 file has no config.")
+variant_option = click.option(
+    "--variant",
+    type=Name(variants, strict=True),
+    help="Sign map of a definite parametrisation: positive, negative, mixed.",
+)
+
 _OPTIONS = (
     argument(
         "path",
@@ -29,13 +36,9 @@ _OPTIONS = (
     ),
     click.option("--layer", type=int, help="Only this S6 layer (0-based; negative from the end)."),
     click.option("--layers", help="Only these S6 layers: START:STOP, 0-based, STOP excluded."),
-    click.option("--groups", type=int, help="Number of B/C groups, where a Mamba-2 file has no config."),
+    groups_option,
     weights_option,
-    click.option(
-        "--variant",
-        type=Name(variants, strict=True),
-        help="Sign map of a definite parametrisation: positive, negative, mixed.",
-    ),
+    variant_option,
     click.option("--tokens", type=PATH, help="Integrate from these tokens: a .npy file (L x d_inner)."),
     click.option("--random-tokens", type=click.IntRange(min=1), help="Integrate from L standard normal tokens."),
     click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the random tokens."),

@@ -9,7 +9,7 @@ from rich.table import Table
 from .._classification_document import blow_up_companions, scenario_counts
 from .._outcomes import Scenario
 from .console import Console
-from .output import as_markup
+from .output import as_markup, counted
 
 if TYPE_CHECKING:
     from .._report import LayerReport, Report
@@ -28,7 +28,7 @@ def print_report(report: "Report") -> None:
     below = f" below {as_markup(checkpoint.weights)}" if checkpoint.weights else ""
     console.print(f"[bold]{as_markup(str(checkpoint.path))}[/bold]{commit}")
     console.print(
-        f"{as_markup(checkpoint.architecture)}, {checkpoint.format}, {len(checkpoint)} S6 layers{below}; "
+        f"{as_markup(checkpoint.architecture)}, {checkpoint.format}, {counted(len(checkpoint), 'S6 layer')}{below}; "
         f"read {report.bytes_read:,} of {checkpoint.bytes_total:,} bytes{part}"
     )
     console.print(_table(report))
@@ -78,12 +78,15 @@ def _range(values: list[int]) -> str:
 
 def _print_tokens(console: Console, layer: "LayerReport", tokens: "TokensVerdict", pieces: list[str] | None) -> None:
     """One layer's tokens, each on a line, and what the first blow-up does to the others."""
-    console.print(f"\n[bold]layer {layer.slot.index}[/bold] with {tokens.count} tokens: {_alignment(tokens)}")
+    console.print(
+        f"\n[bold]layer {layer.slot.index}[/bold] with {counted(tokens.count, 'token')}: {_alignment(tokens)}"
+    )
     if tokens.verdicts is None:
         console.print(f"  {tokens.why_not}")
         return
     if tokens.integrated < tokens.count:
-        console.print(f"  the first {tokens.integrated} integrated; by causality no later token changes what they do")
+        first = "token" if tokens.integrated == 1 else f"{tokens.integrated} tokens"
+        console.print(f"  the first {first} integrated; by causality no later token changes what they do")
     for group, verdict in enumerate(tokens.verdicts):
         several = len(tokens.verdicts) > 1 and layer.weights is not None
         where = f"  {layer.weights.group_axis} {group + 1}: " if several and layer.weights else "  "
@@ -186,9 +189,9 @@ def _print_summary(console: Console, report: "Report") -> None:
     console.print(f"\ncertified: {_counted(counts['certified'])}   eigenvalue rule: {_counted(counts['spectral'])}")
     if contradicted:
         console.print(
-            f"In {contradicted} of {len(judged)} layers the paper's eigenvalue rule is not the whole truth: sym(M) is "
-            "indefinite or single channels go the other way, so what happens depends on the token (--text, --tokens, "
-            "--random-tokens)."
+            f"In {contradicted} of {counted(len(judged), 'layer')} the paper's eigenvalue rule is not the whole truth: "
+            "sym(M) is indefinite or single channels go the other way, so what happens depends on the token (--text, "
+            "--tokens, --random-tokens)."
         )
     warnings = dict.fromkeys([*report.checkpoint.warnings, *(line for one in judged for line in one.warnings)])
     for line in warnings:

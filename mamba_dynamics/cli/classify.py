@@ -10,8 +10,11 @@ from .names import Name, levels, scenarios
 from .output import UNDECIDED_OR_DISAGREES, fail, print_json, refuse, was_given
 
 if TYPE_CHECKING:
-    from .._report import Report
+    from .._report import LayerReport, Report
     from .gate import Gate
+
+#: So many unlike reasons one line tells.
+_MOST_REASONS = 4
 
 
 @command
@@ -49,11 +52,27 @@ def end(report: "Report", gate: "Gate | None" = None) -> None:
     With a gate it is this that decides between 0, 3 and its own code.
     """
     if report.errors:
-        fail("; ".join(report.errors))
+        fail(reasons(report))
     if gate is not None:
         gate.end(report)
     elif not report.decided:
         raise click.exceptions.Exit(UNDECIDED_OR_DISAGREES)
+
+
+def reasons(report: "Report") -> str:
+    """Why layers could not be read: each reason once, with the number of its layers and the first one's name."""
+    found: dict[str, list[LayerReport]] = {}
+    for layer in report.layers:
+        if layer.error is not None:
+            reason = layer.error.replace(layer.slot.name, "") if layer.slot.name else layer.error
+            found.setdefault(reason, []).append(layer)
+    words = [_reason(layers) for layers in found.values()]
+    more = len(words) - _MOST_REASONS
+    return "; ".join(words[:_MOST_REASONS]) + (f"; and {more} more reasons: --json lists them" if more > 0 else "")
+
+
+def _reason(layers: "list[LayerReport]") -> str:
+    return f"in {len(layers)} layers, the first: {layers[0].error}" if len(layers) > 1 else str(layers[0].error)
 
 
 def _show(report: "Report", gate: "Gate | None", json: bool) -> None:

@@ -23,8 +23,8 @@ EXTRAS = {
     "hub": "read models on the Hugging Face hub by their ids",
     "text": "read tokenizer.json, for --text",
     "train": "train models: mamba-dynamics train",
-    "sweep": "phase diagrams over parameters: mamba-dynamics sweep",
-    "bench": "the peers of the benchmarks: python -m benchmarks",
+    "sweep": "compute phase diagrams over parameters: mamba-dynamics sweep",
+    "bench": "measure the peers of the benchmarks: python -m benchmarks",
     "docs": "build the documentation, open pages in a browser",
     "test": "run the tests",
 }

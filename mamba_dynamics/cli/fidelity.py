@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .._errors import LayerShapeError
-from .checkpoint_options import weights_option
+from .checkpoint_options import groups_option, variant_option, weights_option
 from .command import PATH, argument, as_json, command
 from .names import CheckpointPath, Tolerance
 from .output import UNDECIDED_OR_DISAGREES, print_json, refuse
@@ -28,6 +28,8 @@ TEXT = "The old man sat by the window."
     says="A language model's folder or file, or its id on the Hugging Face hub; without it, the bundled sample model.",
 )
 @weights_option
+@groups_option
+@variant_option
 @click.option("--text", help=f"What the model reads. Default: {TEXT!r}")
 @click.option("--text-file", type=PATH, help="A UTF-8 file with what the model reads.")
 @click.option("--token-ids", help="Token ids instead of text: 1,2,3.")
@@ -46,6 +48,8 @@ TEXT = "The old man sat by the window."
 def fidelity(
     path: str | None,
     weights: str | None,
+    groups: int | None,
+    variant: str | None,
     text: str | None,
     text_file: Path | None,
     token_ids: str | None,
@@ -65,7 +69,7 @@ def fidelity(
 
     if sum(one is not None for one in (text, text_file, token_ids)) > 1:
         refuse("give one of --text, --text-file and --token-ids")
-    checkpoint = open_checkpoint(_path(path), weights=weights)
+    checkpoint = open_checkpoint(_path(path), groups=groups, variant=variant, weights=weights)
     ids = _ids(checkpoint, text, text_file, token_ids)
     with progress_on_stderr("pieces") as progress:
         found = measure(

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from .._fidelity_document import summary
 from .console import Console
-from .output import as_markup
+from .output import as_markup, counted
 
 if TYPE_CHECKING:
     from .._ablations import Ablation, ScenarioRun
@@ -22,7 +22,8 @@ def print_fidelity(found: "Fidelity") -> None:
     """Print the three parts: stacks of S6 layers, the flow in depth, and what is left out."""
     console, checkpoint = Console(), found.checkpoint
     console.print(f"[bold]{as_markup(str(checkpoint.path))}[/bold]")
-    console.print(f"{as_markup(checkpoint.architecture)}, {len(checkpoint)} layers, {found.tokens} tokens, float64")
+    sizes = f"{counted(len(checkpoint), 'layer')}, {counted(found.tokens, 'token')}"
+    console.print(f"{as_markup(checkpoint.architecture)}, {sizes}, float64")
     _print_limits(console, found)
     _print_stream(console, found.stream)
     if found.ablations:

@@ -13,7 +13,7 @@ import click
 
 from .._close_names import did_you_mean
 from .._outcomes import Scenario, Truth
-from .output import UNDECIDED_OR_DISAGREES, complain, refuse
+from .output import UNDECIDED_OR_DISAGREES, complain, counted, refuse
 
 if TYPE_CHECKING:
     from .._report import LayerReport, Report
@@ -89,7 +89,7 @@ class Gate:
             indices = ", ".join(str(layer.slot.index) for layer in caught)
             names = ", ".join(one.value for one in Scenario if one in self.ruled_out)
             complain(
-                f"--fail-on: {len(caught)} of {len(report.layers)} layers show {names} at the level "
+                f"--fail-on: {len(caught)} of {counted(len(report.layers), 'layer')} show {names} at the level "
                 f"{self.level}: {'layer' if len(caught) == 1 else 'layers'} {indices}"
             )
             raise click.exceptions.Exit(RULED_OUT)

@@ -1,5 +1,6 @@
 """What every command shares: one line for an error, JSON on stdout, people's text for rich."""
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -50,6 +51,11 @@ def listed(names: Sequence[str], word: str) -> str:
     return f"{', '.join(first)} {word} {last}" if first else last
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: "1 S6 layer", "3 S6 layers"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def as_markup(text: str) -> str:
     """A stranger's text for rich, whose markup it must not be taken for; control characters are escaped."""
     from rich.markup import escape
@@ -66,11 +72,19 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def numbers(text: str, option: str) -> list[float]:
-    """The numbers of a comma-separated option."""
+    """The finite numbers of a comma-separated option."""
     try:
-        return [float(part) for part in text.split(",")]
+        found = [float(part) for part in text.split(",")]
     except ValueError:
         refuse(f"expected numbers separated by commas, found {text!r}", option)
+    return [finite(number, option) for number in found]
+
+
+def finite(number: float, option: str) -> float:
+    """The number of an option, with code 1 where it is NaN or infinite."""
+    if not math.isfinite(number):
+        fail(f"{option}: expected a finite number, found {number}")
+    return number
 
 
 def key_values(settings: Iterable[str], option: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import click
 
 from .command import PATH, as_json, command
 from .names import Tolerance
-from .output import UNDECIDED_OR_DISAGREES, fail, numbers, print_json, refuse, was_given
+from .output import UNDECIDED_OR_DISAGREES, fail, finite, numbers, print_json, refuse, was_given
 
 if TYPE_CHECKING:
     from .._layer import S6Layer
@@ -78,7 +78,8 @@ def _system(x0, mu, s_delta, a, dt_bias, layer) -> "tuple[S6Layer, object]":
     rates = numbers(a, "--a")
     if min(rates) < 0:
         fail(f"--a: expected decay rates a >= 0, found {min(rates):g}; a = exp(A_log) is positive, give its magnitude")
-    one = S6Layer.scalar(mu=numbers(mu, "--mu"), S_Delta=s_delta, a=rates, dt_bias=dt_bias)
+    slope, bias = finite(s_delta, "--s-delta"), finite(dt_bias, "--dt-bias")
+    one = S6Layer.scalar(mu=numbers(mu, "--mu"), S_Delta=slope, a=rates, dt_bias=bias)
     return one, numbers(x0, "--x0")
 
 

@@ -17,6 +17,7 @@ from .progress import progress_on_stderr
 from .train_text import best_record, print_run, print_study
 
 if TYPE_CHECKING:
+    from ..training.experiment import Experiment
     from ..training.loop import Progress
 
 #: Seconds between two lines of progress where stderr is no terminal.
@@ -69,6 +70,7 @@ def _experiment(name: str, changes: dict[str, str], data: Path | None, out: Path
     from ..training.experiment import read_experiment, run
 
     spec = read_experiment(name, changes)
+    _require_use_of(data, [spec])
     with _progress() as show:
         trained = run(spec, data=data, out=out, progress=show)
     if plot is not None:
@@ -86,6 +88,7 @@ def _study(name: str, changes: dict[str, str], data: Path | None, out: Path, job
     from ..training.study import read_study, run_study
 
     study = read_study(name, changes)
+    _require_use_of(data, [study.experiment(arm, 0) for arm in study.arms])
     with progress_on_stderr("runs") as show:
         document = run_study(
             study,
@@ -102,6 +105,13 @@ def _study(name: str, changes: dict[str, str], data: Path | None, out: Path, job
         print_json(document)
     else:
         print_study(document, out)
+
+
+def _require_use_of(data: Path | None, experiments: "list[Experiment]") -> None:
+    from ..training.experiment import reads_files
+
+    if data is not None and not any(map(reads_files, experiments)):
+        refuse(f"{experiments[0].name} draws its data from the seed and reads no files: leave it out", "--data")
 
 
 def _require_extra() -> None:

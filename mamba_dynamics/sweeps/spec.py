@@ -25,9 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from .._close_names import did_you_mean
 from .._errors import SweepError
-from .._settings import is_number, read_toml, set_value, toml_value
+from .._settings import is_number, read_toml, set_value, spec_path, toml_value
 from ..checkpoints.base import shown
 from .channels import Channels, read_channels
 from .cost import Cost, chunk_shape
@@ -155,10 +154,7 @@ def read_sweep(name: str | PathLike[str], changes: dict[str, str] | None = None)
     Raises:
         SweepError: no such spec, or anything in it that is not one; CheckpointError: its checkpoint cannot be used.
     """
-    path = Path(name) if str(name).endswith(".toml") else DESIGNS / f"{name}.toml"
-    if not path.is_file():
-        known, meant = ", ".join(sweep_names()), did_you_mean(str(name), sweep_names())
-        raise SweepError(f"expected a sweep, found {shown(name)}: {meant}choose from {known}, or a .toml file")
+    path = spec_path(name, DESIGNS, "a sweep", SweepError)
     table = read_toml(path, SweepError)
     for key, text in (changes or {}).items():
         set_value(table, key, toml_value(text), SweepError)

@@ -18,9 +18,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._close_names import did_you_mean
 from .._errors import DataError, TrainingError
-from .._settings import is_number, read_toml, set_value, toml_value
+from .._settings import is_number, read_toml, set_value, spec_path, toml_value
 from ..checkpoints.base import shown
 from ..refinements import ImportanceReordering, MeanImportance, RandomOrder, Reversed, with_definite
 from .batches import AbstractTask
@@ -209,10 +208,7 @@ def read_experiment(name: str | PathLike[str], changes: dict[str, str] | None = 
 
 def read_table(name: str | PathLike[str], changes: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:
     """(name, table) of a spec, with some values changed; see `read_experiment`."""
-    path = Path(name) if str(name).endswith(".toml") else SPECS / f"{name}.toml"
-    if not path.exists():
-        known, meant = ", ".join(experiment_names()), did_you_mean(str(name), experiment_names())
-        raise TrainingError(f"expected an experiment, found {shown(name)}: {meant}choose from {known}, or a .toml file")
+    path = spec_path(name, SPECS, "an experiment", TrainingError)
     table = read_toml(path, TrainingError)
     for key, text in (changes or {}).items():
         set_value(table, key, toml_value(text), TrainingError)
@@ -254,6 +250,11 @@ def run(
     return train(
         task, model, experiment.recipe, out, description=description, probe=regimes_probe(task), progress=progress
     )
+
+
+def reads_files(experiment: Experiment) -> bool:
+    """Whether the task is made of a folder's files, and not drawn from the seed."""
+    return experiment.task.name not in ("induction-heads", "selective-copying")
 
 
 def build_task(experiment: Experiment, data: str | PathLike[str] | None) -> AbstractTask:
