@@ -306,7 +306,7 @@ def test_the_config_decides_what_is_unclear(tmp_path):
     checkpoint = open_checkpoint(write(tmp_path, layers_below(*roots), _config(6)))
     assert len(checkpoint) == 6
     assert checkpoint.copies == ()
-    assert "layers 0 to 2 below 'ema', layers 3 to 5 below 'model'" in (about_copies(checkpoint) or "")
+    assert about_copies(checkpoint) is None
     assert len(open_checkpoint(write(tmp_path, layers_below("model.", "ema."), _config(6)))) == 6
 
 
