@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import load, load_file, save, save_file
 
-from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor, UnsafeFile
+from mamba_dynamics._errors import CheckpointError, CorruptFile, MissingTensor
 from mamba_dynamics.checkpoints.archives import open_archive
 from mamba_dynamics.checkpoints.files import WeightFile
 from mamba_dynamics.checkpoints.safetensors import BITS
@@ -279,7 +279,7 @@ IMPOSTORS = {
     "JSON": (b'{"model_type": "mamba"}', CorruptFile, "JSON"),
     "GGUF": (b"GGUF\3\0\0\0" + b"\0" * 20, CorruptFile, "GGUF"),
     "noise": (b"\1\2\3\4\5\6\7\x08\x09\x0a", CorruptFile, r"\x01\x02"),
-    "legacy pickle": (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", UnsafeFile, "torch.save(model.state_dict()"),
+    "legacy pickle": (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", CorruptFile, "damaged pickle"),
     "tar": (b"sys_info" + b"\0" * 249 + b"ustar\x0000" + b"\0" * 300, CorruptFile, "damaged tar archive"),
 }
 
