@@ -3,6 +3,8 @@
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,13 @@ def test_a_report_says_so_in_one_line(kind, tmp_path, monkeypatch):
         f"mamba-dynamics: expected to read or write page, found: {kind} in place of a file"
     ]
     assert identity(tmp_path / "page") == before
+
+
+def test_old_data_of_a_figure_are_not_waited_for(tmp_path):
+    (tmp_path / "regimes_in_training").mkdir()
+    os.mkfifo(tmp_path / "regimes_in_training" / "data.npz")
+    command = [sys.executable, "-m", "mamba_dynamics", "figures", "regimes_in_training", "--out", str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 1
+    assert "found a named pipe in place of a file" in found.stderr.splitlines()[-1]
+    assert "Traceback" not in found.stderr
