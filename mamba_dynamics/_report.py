@@ -151,7 +151,7 @@ def classify_checkpoint(
     Raises:
         CheckpointError: the checkpoint cannot be opened, or is no language model that could read a text. A single bad
             layer is reported, not raised.
-        LayerShapeError: tokens that do not fit; `NoSuchLayer`: there is no such layer.
+        LayerShapeError: tokens that do not fit, or are too large for float64; `NoSuchLayer`: there is no such layer.
     """
     if sum(one is not None for one in (tokens, random_tokens, text, ids)) > 1:
         raise LayerShapeError("expected one kind of tokens, found several of tokens, random_tokens, text and ids")

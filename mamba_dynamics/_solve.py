@@ -48,6 +48,7 @@ _STALLED, _STALLED_CHUNKS = 1e-2, 4
 _SHORT, _LONGEST_WAIT = 1.0, 32
 #: Two tolerances whose T* differ by this share of it do not confirm each other.
 _SHIFTED = 0.5
+_OUT_OF_RANGE = "the rates left float64's range; rescale the tokens (x, S_Delta, M)"
 #: Rounding error of a sum over a few hundred pieces, relative.
 _ROUNDING = 1e-14
 
@@ -209,9 +210,12 @@ class _Run:
         self.end: tuple[Outcome, str] | None = self._at_the_start()
 
     def _at_the_start(self) -> tuple[Outcome, str] | None:
-        if np.isfinite(self.seen.log_rate[0]):
+        log_rate = self.seen.log_rate[0]
+        if np.isfinite(log_rate):
             return None
-        at_zero = not np.isfinite(self.seen.log_norms).any()
+        at_zero = bool(np.isneginf(self.seen.log_norms).all())
+        if not at_zero and not np.isneginf(log_rate):
+            return Outcome.SOLVER_FAILED, _OUT_OF_RANGE
         outcome = Outcome.CONVERGED_TO_ZERO if at_zero else Outcome.CONVERGED_TO_EQUILIBRIUM
         return outcome, "the vector field vanishes at the initial tokens, so nothing moves"
 
@@ -276,7 +280,7 @@ class _Run:
         horizon = self.horizon
         log_t, growth, log_norms = float(clock.log_times()[-1]), recent.growth[-1], recent.log_norms[-1]
         if not np.isfinite(log_t):
-            return Outcome.SOLVER_FAILED, "the rates left float64's range; rescale the tokens (x, S_Delta, M)"
+            return Outcome.SOLVER_FAILED, _OUT_OF_RANGE
         if self.goal is not None and np.logaddexp(0.0, log_t) >= self.goal:
             return self._cut(clock, chunk, self.goal)
         if recent.log_rate[-1] > self.stop_log_rate and not self._goes_on_to_shut(growth):

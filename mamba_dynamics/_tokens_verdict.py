@@ -54,16 +54,34 @@ class TokenStatistics:
 
     @classmethod
     def of(cls, layer: S6Layer, parts: list[FloatArray]) -> "TokenStatistics":
-        raw = [layer.raw_step_sizes(part, g) for g, part in enumerate(parts)]
+        """Raises `LayerShapeError` for tokens whose step sizes or q, in several dimensions, float64 does not hold."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            raw = [layer.raw_step_sizes(part, g) for g, part in enumerate(parts)]
+            q = layer.gain * np.stack(
+                [quadratic_form(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]
+            )
+        if layer.channels > 1:
+            _require_in_range(layer, parts, raw, q)
         return cls(
             alignment=np.sign(layer.gain)
             * np.stack([alignment(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]),
-            q=layer.gain
-            * np.stack([quadratic_form(layer.B_map(g), layer.C_map(g), part) for g, part in enumerate(parts)]),
+            q=q,
             raw_step_mean=np.stack([_means(one) for one in raw]),
             raw_step_min=np.stack([one.min(axis=1) for one in raw]),
             raw_step_max=np.stack([one.max(axis=1) for one in raw]),
         )
+
+
+def _require_in_range(layer: S6Layer, parts: list[FloatArray], raw: list[FloatArray], q: FloatArray) -> None:
+    """Each token enters by the products S_Delta x and q(x) = (S_C x) . (S_B x), so these must be finite."""
+    for part, steps, form in zip(parts, raw, q, strict=True):
+        beyond = np.flatnonzero(~(np.isfinite(steps).all(axis=1) & np.isfinite(form)))
+        if beyond.size:
+            largest = np.abs(part[beyond[0]]).max()
+            raise LayerShapeError(
+                f"{layer.name}: expected tokens for which S_Delta x and q(x) = (S_C x) . (S_B x) stay within float64, "
+                f"found token {beyond[0] + 1} with entries up to {largest:.3g}; rescale the tokens"
+            )
 
 
 def _means(raw: FloatArray) -> FloatArray:
@@ -208,7 +226,7 @@ def tokens_verdict(
         check: repeat every run with half the tolerance, and call undecided what differs.
 
     Raises:
-        LayerShapeError: the tokens do not fit the layer.
+        LayerShapeError: the tokens do not fit the layer, or are so large that float64 does not hold S_Delta x or q(x).
     """
     parts = _split(layer, np.asarray(x0, float))
     statistics = TokenStatistics.of(layer, parts)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import mamba_dynamics
+from mamba_dynamics._errors import CheckpointError
 from mamba_dynamics._files import folder_inside, write_whole
+from mamba_dynamics.checkpoints.files import open_regular
 
 from .catalogue import FOLDER, Data, PaperFigure
 
@@ -18,6 +20,11 @@ DATA = "data.npz"
 RESULTS = sorted((FOLDER / "results").glob("*.json"))
 #: The array that says what the data were computed from, and the one that says how long it took.
 FINGERPRINT, SECONDS = "fingerprint", "processor_seconds"
+#: Errors for what is no regular file, and for one that is damaged.
+_NO_DATA = (
+    CheckpointError, OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 def fingerprint(figure: PaperFigure, seed: int) -> str:
@@ -32,9 +39,9 @@ def fingerprint(figure: PaperFigure, seed: int) -> str:
 def read(folder: Path, wanted: str | None = None) -> Data | None:
     """The data in `folder`; None where there are none, they are damaged, or their fingerprint is not the wanted one."""
     try:
-        with np.load(folder / DATA, allow_pickle=False) as file:
+        with open_regular(folder / DATA) as raw, np.load(raw, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except _NO_DATA:
         return None
     found = str(data.pop(FINGERPRINT, ""))
     data.pop(SECONDS, None)
@@ -43,7 +50,7 @@ def read(folder: Path, wanted: str | None = None) -> Data | None:
 
 def processor_seconds(folder: Path) -> float:
     """How long the data in `folder` took to compute, over all processors."""
-    with np.load(folder / DATA, allow_pickle=False) as file:
+    with open_regular(folder / DATA) as raw, np.load(raw, allow_pickle=False) as file:
         return float(file[SECONDS])
 
 

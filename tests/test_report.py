@@ -1,5 +1,8 @@
 """The report's own logic: which tokens each group sees, and what counts as decided."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 
@@ -78,3 +81,16 @@ def test_chosen_layers_are_those_of_the_whole_report(layers):
 def test_no_such_layer(layers):
     with pytest.raises(LayerShapeError, match="expected a layer from 0 to 3"):
         classify_checkpoint(sample_path(), layers=layers)
+
+
+@pytest.mark.parametrize("size", [1e308, 1e160])
+def test_tokens_beyond_float64_are_refused(size):
+    """q(x) = x . M x overflows from about 1e154 on, S_Delta x from about 1e308 on."""
+    layer = definite(1.0, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(LayerShapeError, match=re.escape(f"token 2 with entries up to {size:.3g}")):
+            tokens_verdict(layer, np.array([[1.0, 1.0], [size, size]]))
+    assert np.isfinite(tokens_verdict(layer, np.full((1, 2), 1e150), integrate=0).statistics.q).all()
+    with pytest.raises(LayerShapeError, match="stay within float64, found token 1"):
+        classify_checkpoint(sample_path(), layers=[0], tokens=np.full((1, 192), size))

@@ -239,3 +239,16 @@ def test_tokens_that_settle_late_are_waited_for():
     # A horizon of one's own is kept.
     short = classify(layer, x0, horizon=Horizon())
     assert (short.simulated, short.agreement) == (Scenario.CONVERGENT, Truth.UNDECIDED)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_rates_beyond_float64_are_no_rest(count):
+    """S_Delta x overflows, so nobody knows the rates: that is no equilibrium."""
+    layer = S6Layer.from_matrices(S_B=np.eye(2), S_C=np.eye(2), S_Delta=10 * np.array([[1.0, -1.0], [1.0, 1.0]]), a=1.0)
+    found = classify(layer, np.full((count, 2), 1e308))
+    assert found.trajectory.outcome is Outcome.SOLVER_FAILED
+    assert "float64" in found.trajectory.why
+    assert found.simulated is Scenario.UNDECIDED
+    assert {token.fate for token in found.tokens} == {TokenFate.UNDECIDED}
+    at_rest = classify(replace(layer, S_B=np.zeros((1, 2, 2))), np.ones((count, 2)))
+    assert at_rest.trajectory.outcome is Outcome.CONVERGED_TO_EQUILIBRIUM

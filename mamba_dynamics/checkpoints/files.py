@@ -18,20 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import CheckpointError, CorruptFile, UnsafeFile
+from .._files import kind_of
 from .base import shown
 
 Identity = tuple[int, int, int, int]
 
 # O_NONBLOCK: opening a pipe put in the file's place after the first look must not wait for a writer.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 class StoredFile(Protocol):
@@ -143,8 +136,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
 def _require_regular(path: Path, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
-    kind = next((words for test, words in _KINDS if test(status.st_mode)), "no file")
-    raise UnsafeFile(f"{shown(path)} is {kind}, expected a regular file with weights")
+    raise UnsafeFile(f"{shown(path)} is {kind_of(status.st_mode)}, expected a regular file with weights")
 
 
 def _identity(status: os.stat_result) -> Identity:

@@ -9,7 +9,7 @@ import click
 
 from .._classification_document import scenario_counts
 from .._documents import SCHEMA_VERSION
-from .._files import write_whole
+from .._files import require_replaceable, write_whole
 from .checkpoint_options import judge, of_a_checkpoint
 from .classify import end
 from .command import PATH, as_json, command
@@ -25,6 +25,7 @@ def report(out: Path, json: bool, **given: Any) -> None:
     if out.is_dir() or not out.parent.is_dir():
         found = "a folder" if out.is_dir() else "no folder to hold it"
         fail(f"expected a file to write for --out {out}, found {found}; give the name of an .html file")
+    require_replaceable(out)
     found = judge(**given)
     page = found.to_html(command=shlex.join(["mamba-dynamics", *sys.argv[1:]])).encode()
     try:

@@ -126,9 +126,11 @@ def _draw(out: Path, plot: Path, cuts: dict[str, float], x: str | None, y: str |
     import xarray as xr
 
     from ..plotting import plot_phase_diagram
+    from ..sweeps.store import whole
 
-    with xr.open_zarr(out) as dataset:
-        save_figure(plot_phase_diagram(dataset, x=x, y=y, where=cuts).figure, plot)
+    with whole(out), xr.open_zarr(out) as dataset:
+        figure = plot_phase_diagram(dataset, x=x, y=y, where=cuts).figure
+    save_figure(figure, plot)
 
 
 def _document(one: "Sweep", swept: "Swept") -> dict[str, Any]:

@@ -9,7 +9,11 @@ codes of their own.
 """
 
 import json
+import os
+import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +26,8 @@ import zarr
 
 from .._documents import to_json
 from .._errors import SweepError
-from .._files import remove_leftovers, whole_folder
+from .._files import kind_of, remove_leftovers, whole_folder
+from ..checkpoints.base import shown
 from .batch import Runs
 from .spec import Sweep
 from .stepping import OUTCOMES, RUNNING
@@ -95,10 +100,14 @@ class Store:
             part.unlink()
 
     def require_own(self) -> None:
-        """Raises `SweepError` if the store is not of this sweep."""
+        """Raises `SweepError` if the store is not of this sweep, or holds anything but folders and regular files."""
+        _require_plain(self.path)
         try:
             attributes = dict(zarr.open_group(self.path, mode="r").attrs)
-        except (FileNotFoundError, ValueError, NotADirectoryError, KeyError):
+        except PermissionError:
+            raise
+        except Exception:
+            # zarr's errors for what is no store are of many kinds.
             attributes = {}
         if "spec" not in attributes:
             raise SweepError(f"expected a new folder or the store of a sweep, found {self.path}: choose another --out")
@@ -112,7 +121,11 @@ class Store:
 
     def is_done(self, place: tuple[int, ...]) -> bool:
         """Whether a unit of work is in the store."""
-        return self.path.joinpath("outcome", "c", *map(str, place)).is_file()
+        return self._unit(place).is_file()
+
+    def _unit(self, place: tuple[int, ...]) -> Path:
+        """The file that is written last of a unit of work."""
+        return self.path.joinpath("outcome", "c", *map(str, place))
 
     def write(self, block: tuple[slice, ...], runs: Runs) -> None:
         """Put the runs of one unit of work into the store."""
@@ -120,20 +133,23 @@ class Store:
             self._group = zarr.open_group(self.path, mode="r+")
         cells = tuple(one.stop - one.start for one in block)
         for name, values in _columns(runs, self.sweep.lengths(block)).items():
-            array = self._group[name]
-            assert isinstance(array, zarr.Array)
-            if VARIABLES[name][2]:
-                array[*block, slice(None)] = values.T.reshape(*cells, -1)
-            else:
-                array[block] = values.reshape(cells)
+            with whole(self.path / name):
+                array = self._group[name]
+                assert isinstance(array, zarr.Array), "no array"
+                if VARIABLES[name][2]:
+                    array[*block, slice(None)] = values.T.reshape(*cells, -1)
+                else:
+                    array[block] = values.reshape(cells)
 
     def counts(self) -> dict[str, int]:
         """How many cells ended in each outcome, and how many are not done."""
-        array = zarr.open_group(self.path, mode="r")["outcome"]
-        assert isinstance(array, zarr.Array)
+        with whole(self.path / "outcome"):
+            array = zarr.open_group(self.path, mode="r")["outcome"]
+            assert isinstance(array, zarr.Array), "no array"
         found = np.zeros(len(OUTCOMES) + 1, np.int64)
-        for _, block in self.sweep.blocks():
-            found += np.bincount(np.asarray(array[block]).ravel() - RUNNING, minlength=len(found))
+        for place, block in self.sweep.blocks():
+            with whole(self._unit(place)):
+                found += np.bincount(np.asarray(array[block]).ravel() - RUNNING, minlength=len(found))
         return {"not_done": int(found[0])} | {one.value: int(n) for one, n in zip(OUTCOMES, found[1:], strict=True)}
 
     def _make(self) -> None:
@@ -179,6 +195,49 @@ class Store:
             "chunk": list(sweep.chunk_shape),
             "channels": channels,
         }
+
+
+@contextmanager
+def whole(part: Path) -> Iterator[None]:
+    """Inside, a part of a store is read. Raises `SweepError` where it is damaged."""
+    try:
+        yield
+    except (OSError, MemoryError, SweepError):
+        raise
+    except Exception as error:
+        # Those of zarr and its codecs for a damaged store are of many kinds.
+        why = shown(" ".join(str(error).split()) or type(error).__name__)
+        raise SweepError(
+            f"expected {shown(part)} as a sweep writes it, found it damaged ({why}): delete it, or the whole "
+            "store, and start the sweep again"
+        ) from None
+
+
+def _require_plain(folder: Path) -> None:
+    """Raises `SweepError` where a store holds a link, a pipe or a device: writing or reading it would lead elsewhere.
+
+    The store itself may be a link, as the user says.
+    """
+    waiting = [folder] if folder.is_dir() else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    _refuse(Path(entry.path))
+
+
+def _refuse(part: Path) -> None:
+    try:
+        mode = part.lstat().st_mode
+    except FileNotFoundError:
+        return  # a temporary file of another process, put in its place meanwhile
+    if not stat.S_ISREG(mode):
+        raise SweepError(
+            f"expected a store of folders and regular files, found {kind_of(mode)} at {shown(part)}: remove it, or "
+            "choose another --out"
+        )
 
 
 def _engine() -> str:

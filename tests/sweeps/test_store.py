@@ -9,6 +9,7 @@ device compiles the program anew:
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -148,6 +149,77 @@ def test_another_sweep_is_refused(store, spec, tmp_path):
         run_sweep(read_sweep(spec), tmp_path)
     with pytest.raises(SweepError, match="choose another --out"):
         run_sweep(read_sweep(spec), tmp_path / "note.txt")
+
+
+def link_a_folder(own: Path, elsewhere: Path) -> None:
+    shutil.rmtree(own / "outcome" / "c")
+    shutil.rmtree(own / "steps" / "c")
+    (own / "steps" / "c").symlink_to(elsewhere)
+
+
+def link_a_file(own: Path, elsewhere: Path) -> None:
+    (own / "steps" / "zarr.json").unlink()
+    (own / "steps" / "zarr.json").symlink_to(elsewhere / "0")
+
+
+def link_nowhere(own: Path, elsewhere: Path) -> None:
+    (own / "a.partial").symlink_to(elsewhere / "absent")
+
+
+def pipe_the_metadata(own: Path, elsewhere: Path) -> None:
+    (own / "zarr.json").unlink()
+    os.mkfifo(own / "zarr.json")
+
+
+def pipe_a_chunk(own: Path, elsewhere: Path) -> None:
+    chunk = min(own.glob("outcome/c/*/*/*/*"))
+    chunk.unlink()
+    os.mkfifo(chunk)
+
+
+@pytest.mark.parametrize("plant", [link_a_folder, link_a_file, link_nowhere, pipe_the_metadata, pipe_a_chunk])
+def test_a_store_of_links_and_pipes_is_refused(plant, store, spec, tmp_path):
+    own, elsewhere = tmp_path / "own", tmp_path / "elsewhere"
+    shutil.copytree(store, own)
+    elsewhere.mkdir()
+    (elsewhere / "0").write_text("precious")
+    plant(own, elsewhere)
+    _, error = start(spec, "--out", own).communicate(timeout=60)
+    assert len(error.splitlines()) == 1, error
+    assert "expected a store of folders and regular files, found a" in error
+    assert [one.read_text() for one in elsewhere.iterdir()] == ["precious"]
+    (tmp_path / "linked").symlink_to(store)
+    assert run_sweep(read_sweep(spec), tmp_path / "linked").computed == 0, "the store itself may be a link"
+
+
+DAMAGE = [b"garbage", b"", b"\x28\xb5\x2f\xfd\x20\x01\x09\x00\x00\x07"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_chunk_gets_one_line_and_is_computed_again(damage, store, spec, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(store, own)
+    chunk = min(own.glob("outcome/c/*/*/*/*"))
+    chunk.write_bytes(damage)
+    result = invoke(spec, "--out", own)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert f"expected '{chunk}' as a sweep writes it, found it damaged" in result.stderr
+    chunk.unlink()
+    assert invoke(spec, "--out", own).exit_code == 0
+    assert contents(own) == contents(store)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_picture_of_a_damaged_store_is_refused(damage, store, spec, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(store, own)
+    (own / "s_delta" / "c" / "0").write_bytes(damage)
+    cuts = ["--slice", "dt_bias=-1", "--slice", "x0_2=-1"]
+    result = invoke(spec, "--out", own, "--plot", tmp_path / "a.svg", *cuts)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert f"expected '{own}' as a sweep writes it, found it damaged" in result.stderr
 
 
 @pytest.mark.long
