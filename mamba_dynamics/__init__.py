@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._errors import LayerShapeError as LayerShapeError
     from ._errors import MambaDynamicsError as MambaDynamicsError
     from ._errors import MissingTensor as MissingTensor
+    from ._errors import NoSuchLayer as NoSuchLayer
     from ._errors import SolveError as SolveError
     from ._errors import SweepError as SweepError
     from ._errors import UnsafeFile as UnsafeFile
@@ -138,7 +139,7 @@ _NAMES_OF = {
     "_consensus": "Consensus",
     "_errors": (
         "CheckpointError CorruptFile HypothesisError LayerShapeError MambaDynamicsError MissingTensor "
-        "SolveError SweepError UnsafeFile UnsupportedArchitecture"
+        "NoSuchLayer SolveError SweepError UnsafeFile UnsupportedArchitecture"
     ),
     "_fidelity": "Fidelity fidelity",
     "_layer": "Multipliers Norms RMSNorm S6Layer",

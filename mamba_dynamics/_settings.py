@@ -15,6 +15,7 @@ from ._close_names import did_you_mean
 from ._errors import CheckpointError, MambaDynamicsError
 from .checkpoints.base import shown
 from .checkpoints.files import open_regular
+from .checkpoints.json_text import reason
 
 #: A spec has a few kilobytes, and a dotted key a few parts.
 MOST_BYTES, MOST_DOTS = 200_000, 64
@@ -50,7 +51,7 @@ def read_toml(path: Path, error: type[MambaDynamicsError]) -> dict[str, Any]:
     try:
         return parse_toml(raw.decode("utf-8"))
     except ValueError as found:
-        raise error(f"expected TOML, found {shown(found)} in {shown(path)}: mend the file") from None
+        raise error(f"expected TOML, found {shown(reason(found))} in {shown(path)}: mend the file") from None
 
 
 def parse_toml(text: str) -> dict[str, Any]:

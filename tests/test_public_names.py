@@ -8,7 +8,7 @@ from pathlib import Path
 import mamba_dynamics
 
 _NAMES = (
-    "MambaDynamicsError CheckpointError UnsupportedArchitecture MissingTensor UnsafeFile CorruptFile "
+    "MambaDynamicsError CheckpointError UnsupportedArchitecture MissingTensor UnsafeFile CorruptFile NoSuchLayer "
     "LayerShapeError HypothesisError SolveError Scenario Outcome TokenFate Truth KnownBy S6Layer RMSNorm Norms "
     "Multipliers open_checkpoint Checkpoint sample_path weights_verdict WeightsVerdict token_dynamics "
     "AbstractTokenDynamics solve Horizon TokenTrajectory BlowUp predict_scenario predict_laws ScalarSystem "

@@ -9,7 +9,6 @@ Infinite numbers appear in three spellings, all accepted: the bare token `Infini
 "Infinity", and the object {"__float__": "Infinity"} of recent transformers releases.
 """
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from .._allowance import json_cost, require_within
 from .._errors import CorruptFile
 from .base import shown
 from .folder import Folder
+from .json_text import parsed_json, reason
 
 MAX_BYTES = 10_000_000
 
@@ -126,12 +126,12 @@ def read_config(folder: Folder, name: str = "config.json") -> Config | None:
     raw = file.read(0, file.size).tobytes()
     require_within(json_cost(raw), len(raw), path, "the config")
     try:
-        values = json.loads(raw.decode("utf-8"))
+        values = parsed_json(raw, constants=True)
     except RecursionError:
         raise CorruptFile(f"{shown(path)}: expected a model's config, found JSON nested too deeply to be one") from None
     except ValueError as error:
-        reason = ascii(str(error))[1:-1][:120]
-        raise CorruptFile(f"{shown(path)}: expected JSON, found text that does not parse ({reason})") from None
+        why = ascii(reason(error))[1:-1][:120]
+        raise CorruptFile(f"{shown(path)}: expected JSON, found text that does not parse ({why})") from None
     if not isinstance(values, dict):
         raise CorruptFile(f"{shown(path)}: expected a JSON object, found {_excerpt(values)}")
     return Config(values, name)

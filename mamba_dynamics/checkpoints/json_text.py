@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,18 @@ def json_object(data: bytes, path: Path, what: str, size: int | None = None) -> 
     """
     require_within(json_cost(data), len(data) if size is None else size, path, what)
     try:
-        value = _parsed(data)
+        value = parsed_json(data, constants=False)
     except RecursionError:
         raise CorruptFile(f"{what} of {shown(path)} is nested too deeply to be one") from None
     except ValueError as error:
-        raise CorruptFile(f"{what} of {shown(path)} is not valid JSON: {_reason(error)}") from None
+        raise CorruptFile(f"{what} of {shown(path)} is not valid JSON: {reason(error)}") from None
     if not isinstance(value, dict):
         raise CorruptFile(f"{what} of {shown(path)} is a JSON {type(value).__name__}, expected an object")
     return value
 
 
-def _parsed(data: bytes) -> Any:
-    """The value; `ValueError` for a key twice in one object.
+def parsed_json(data: bytes, *, constants: bool) -> Any:
+    """The value; `ValueError` for a key twice in one object, and unless `constants` are taken for NaN and Infinity.
 
     The parser keeps the last value of a key, so its tables then hold fewer keys than the text. Lists of pairs, which
     would show them, cost half as much memory again.
@@ -43,7 +44,7 @@ def _parsed(data: bytes) -> Any:
         kept += len(table)
         return table
 
-    value = json.loads(data.decode("utf-8"), object_hook=count, parse_constant=_no_constant)
+    value = json.loads(data.decode("utf-8"), object_hook=count, parse_constant=None if constants else _no_constant)
     if kept < _keys(data, kept):
         del value
         if len(data) < _NAMED:
@@ -52,6 +53,8 @@ def _parsed(data: bytes) -> Any:
     return value
 
 
+#: The call that Python names where a whole number has too many digits; it is not for users.
+_LIMIT = "set_int_max_str_digits"
 #: Bytes of a text that is read a second time to name its duplicate key.
 _NAMED = 500_000
 #: A string of a valid JSON text, and the colon that makes it a key.
@@ -80,6 +83,9 @@ def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is no JSON number")
 
 
-def _reason(error: ValueError) -> str:
+def reason(error: ValueError) -> str:
+    """Why a text does not parse, in one line."""
+    if _LIMIT in str(error):
+        return f"a number of more than {sys.get_int_max_str_digits()} digits"
     # A UnicodeDecodeError quotes no text; a JSONDecodeError quotes a position, never the document.
     return " ".join(str(error).split())

@@ -62,6 +62,12 @@ AROUND = """
     out_proj.weight                            | o, *                      | unused
     out_proj.bias                              | o                         | unused
 """
+#: The convolutions of further scans, and MambaVision's of x and of z.
+_CONVOLUTION = """
+    conv1d_{tag}.weight                        | F, 1, * / F, * / F, *, *  | unused
+    conv1d_{tag}.bias                          | F                         | unused
+"""
+_OF_MAMBA_VISION = ("x", "z")
 _NORMS = {
     "B": ("b_layernorm.weight", "B_layernorm.weight"),
     "C": ("c_layernorm.weight", "C_layernorm.weight"),
@@ -74,9 +80,12 @@ INPUT_IS_READ = False
 
 def rows(tensors: LayerTensors) -> Table:
     """The table of a layer: its scans, then what they share."""
-    full_rank = is_full_rank(tensors)
-    parts = "".join(_of_scan(scan, full_rank=full_rank) for scan in scans(tensors))
-    return table(parts + _NORM_ROWS + ("" if full_rank else _DT_NORM_ROW) + AROUND)
+    full_rank, found = is_full_rank(tensors), scans(tensors)
+    parts = "".join(_of_scan(scan, full_rank=full_rank) for scan in found)
+    visions = [tag for tag in _OF_MAMBA_VISION if any(tensors.has(f"conv1d_{tag}.{end}") for end in ("weight", "bias"))]
+    tags = dict.fromkeys([scan.tag for scan in found if scan.tag] + visions)
+    convolutions = "".join(_CONVOLUTION.format(tag=tag) for tag in tags)
+    return table(parts + _NORM_ROWS + ("" if full_rank else _DT_NORM_ROW) + AROUND + convolutions)
 
 
 @lru_cache(maxsize=64)

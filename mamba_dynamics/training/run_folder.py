@@ -25,6 +25,7 @@ from .._errors import CheckpointError, TrainingError
 from .._files import append_line, remove_leftovers, write_whole
 from ..checkpoints.base import shown
 from ..checkpoints.files import open_regular
+from ..checkpoints.json_text import reason
 
 RUN, LOG, STATE, BEST = "run.json", "log.jsonl", "state.eqx", "best.eqx"
 #: The first line of a checkpoint, the number of its step, is shorter.
@@ -142,7 +143,7 @@ def _table(text: bytes, file: Path) -> dict[str, Any]:
     try:
         found = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        why = shown(" ".join(str(error).split()))
+        why = shown(reason(error) if isinstance(error, ValueError) else str(error))
         raise TrainingError(f"expected {shown(file)} as a run writes it, found {why}: delete it") from None
     if not isinstance(found, dict):
         raise TrainingError(f"expected {shown(file)} as a run writes it, found a {type(found).__name__}: delete it")

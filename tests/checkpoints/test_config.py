@@ -128,6 +128,21 @@ def test_a_config_that_is_no_json_object_of_a_config_s_size(tmp_path, text):
     assert "config.json" in message(CorruptFile, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"a": ' + "9" * 5000 + "}", "a number of more than 4300 digits"),
+        ('{"a": [[-' + "9" * 5000 + "]]}", "a number of more than 4300 digits"),
+        ('{"state_size": 4, "state_size": 8}', "duplicate key 'state_size'"),
+        ('{"text_config": {"a": 1, "b": 2, "a": NaN}}', "duplicate key 'a'"),
+    ],
+)
+def test_a_config_with_a_key_twice_or_too_many_digits(tmp_path, text, says):
+    said = message(CorruptFile, write(tmp_path, {"m.": mamba1()}, text))
+    assert says in said
+    assert "set_int_max_str_digits" not in said
+
+
 def test_a_config_is_not_read_past_its_limit(tmp_path):
     write(tmp_path, {"m.": mamba1()}, "{}" + " " * 10_000_000)  # valid JSON, but too long
     assert "at most 10000000 bytes" in message(CorruptFile, tmp_path)

@@ -33,12 +33,17 @@ from mamba_dynamics.checkpoints.layouts import LAYOUTS, find_layers
 from mamba_dynamics.checkpoints.safetensors import SafetensorsArchive
 from mamba_dynamics.checkpoints.tensor_table import solve, table
 
+OF_A_CONVOLUTION = {"weight": (E, 1, 3), "bias": (E,)}
+CONVOLUTIONS = {f"conv1d_{tag}.{name}": np.ones(shape) for tag in "bs" for name, shape in OF_A_CONVOLUTION.items()}
 #: A layer of every layout with every tensor that its table names, and what opening it needs.
 LAYERS = {
     "mamba1": (jamba(), {}),
     "mamba1 at full rank": (full_rank(), {}),
-    "vim": (directions("b", "s"), {}),
-    "mamba_vision": (mamba1() | {"conv1d_x.weight": np.ones((E, 1, 3))}, {}),
+    "vim": (directions("b", "s") | CONVOLUTIONS, {}),
+    "mamba_vision": (
+        mamba1() | {f"conv1d_{x}.{name}": np.ones(shape) for x in "xz" for name, shape in OF_A_CONVOLUTION.items()},
+        {},
+    ),
     "mamba_beat": (mamba_beat(), {}),
     "mamba2": (full_mamba2(), {"groups": 2}),
     "zamba": (zamba(), {}),
@@ -298,3 +303,10 @@ def test_vmamba_s_projections_as_modules_are_those_that_are_stacked(tmp_path):
     assert one.layers[0].left_out == ()
     for part in ("S_B", "S_C", "dt_down", "dt_up", "dt_bias", "a", "D_skip"):
         np.testing.assert_array_equal(getattr(read, part), getattr(stacked, part))
+
+
+@pytest.mark.parametrize("name", [f"conv1d_{tag}.{end}" for tag in "bs" for end in OF_A_CONVOLUTION])
+@pytest.mark.parametrize("shape", [(0,), (E, 0), (2**40, 0), (E + 1,), (E + 1, 1, 3), (E, 1, 3, 2)])
+def test_a_convolution_of_any_tag_is_checked(tmp_path, name, shape):
+    folder = write(tmp_path, {"m.": directions("b", "s") | CONVOLUTIONS | {name: np.ones(shape)}})
+    assert name in outcome(folder, {})
