@@ -20,10 +20,11 @@ ALPHA = Range(-1e30, 1e30)
 
 @dataclass(frozen=True)
 class Adapters:
-    """The scale of all adapters of a checkpoint."""
+    """The scale of all adapters of a checkpoint. Factors of another rank than `rank`, if told, belong to another."""
 
     alpha: float
     square_root: bool
+    rank: int | None = None
 
     def scale(self, rank: int) -> tuple[float, str]:
         """The factor s of B A for factors of a rank, and how it was found."""
@@ -50,7 +51,8 @@ def _adapters(config: Config) -> Adapters | None:
     )
     if alpha is None or changed:
         return None
-    return Adapters(alpha, bool(config.values.get("use_rslora")))
+    rank = None if config.values.get("rank_pattern") else config.integer("r")
+    return Adapters(alpha, bool(config.values.get("use_rslora")), rank)
 
 
 def changes_no_weight(folder: Folder) -> str | None:

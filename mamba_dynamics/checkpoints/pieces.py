@@ -266,7 +266,10 @@ def _adapted(
             continue
         if any(f"{module}.lora_{other}" in archive for other in _others(A, module)):
             continue
-        scale, said = adapters.scale(archive.shape(A)[0] if archive.shape(A) else 0)
+        rank = archive.shape(A)[0] if archive.shape(A) else 0
+        if adapters.rank not in (None, rank):
+            continue
+        scale, said = adapters.scale(rank)
         piece = LowRank((W, A, B), scale, said)
         if piece.fits(tuple(tuple(archive.shape(source)) for source in piece.sources)):
             yield whole, piece

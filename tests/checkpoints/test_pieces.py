@@ -28,7 +28,7 @@ def factors(rank=3, out=ROWS, into=E, seed=1):
 
 
 def adapter(folder, **config):
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 16} | config))
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 3, "lora_alpha": 16} | config))
 
 
 def without(layer, *names):
@@ -75,6 +75,7 @@ def test_an_adapter_with_a_known_scale_is_part_of_the_weight(tmp_path, names, co
         {"fan_in_fan_out": True},
         {"alpha_pattern": {"x_proj": 3}},
         {"lora_alpha": None},
+        {"r": 8},
     ],
     ids=str,
 )
