@@ -25,12 +25,11 @@ from .files import StoredFile
 from .named_tensors import named_tensors
 from .pickle_tree import PersistentId, Tree, pickle_tree
 from .safetensors import values_of
-from .torch_tensors import StoredTensor, storage_of, total_bytes
+from .torch_tensors import Storage, StoredTensor, storage_of, total_bytes
 from .zip_directory import STORED, Record, directory_of, first_byte, read_stored
 
 #: How a torch file before 1.6 begins: a pickle of its number, in any protocol.
 _LEGACY_START = re.compile(rb"\x80[\2-\5](?:\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
-_ENCRYPTED = 0x1
 _COUNT = struct.Struct("<q")
 
 
@@ -131,7 +130,9 @@ def _require_whole_storages(contents: _Contents, path: Path) -> None:
         if isinstance(identity, tuple) and identity[:1] == ("module",):
             continue  # a class with its source code, in files before torch 1.6
         storage = storage_of(wanted, path)
-        _require_whole(wanted, contents.storages, path)
+        _require_whole(
+            storage, whole=identity[4] * storage.width, stored=contents.storages.get(storage.name), path=path
+        )
         first = kinds.setdefault(storage.name, (storage.dtype, storage.width))
         part = (storage.name, storage.begin, storage.count)
         view = identity[5][0] if len(identity) == 6 and identity[5] is not None else None
@@ -147,11 +148,8 @@ def _require_whole_storages(contents: _Contents, path: Path) -> None:
             )
 
 
-def _require_whole(wanted: PersistentId, storages: Mapping[str, int], path: Path) -> None:
-    """Raise `CorruptFile` unless what the pickle asks for is a storage of which the file holds every byte."""
-    identity = wanted.identity
-    storage = storage_of(wanted, path)
-    stored, whole = storages.get(storage.name), identity[4] * storage.width
+def _require_whole(storage: Storage, *, whole: int, stored: int | None, path: Path) -> None:
+    """Raise `CorruptFile` unless the bytes that are stored are as many as a whole storage is said to have."""
     if stored != whole:
         found = "none" if stored is None else stored
         raise CorruptFile(
@@ -218,7 +216,7 @@ def _prefix(records: Mapping[str, Record], path: Path) -> str:
 
 
 def _require_stored(record: Record, file: StoredFile) -> None:
-    if record.method != STORED or record.flags & _ENCRYPTED:
+    if record.method != STORED or record.encrypted:
         raise CorruptFile(
             f"record {shown(record.name)} of {shown(file.path)} is compressed or encrypted, as torch never writes it; "
             "save the weights again with torch.save"

@@ -53,6 +53,10 @@ class Record:
     header: int
     end: int
 
+    @property
+    def encrypted(self) -> bool:
+        return bool(self.flags & _ENCRYPTED)
+
 
 def directory_of(file: StoredFile) -> dict[str, Record]:
     """All records of a zip archive by name, in the order of the directory.
@@ -221,7 +225,7 @@ class _Unpacked(io.RawIOBase):
     """The bytes of one record, unpacked a chunk at a time."""
 
     def __init__(self, file: StoredFile, record: Record):
-        if record.method not in (STORED, DEFLATED) or record.flags & _ENCRYPTED:
+        if record.method not in (STORED, DEFLATED) or record.encrypted:
             raise _damaged(
                 file, f"record {shown(record.name)} is encrypted, or compressed by a method other than deflate"
             )
